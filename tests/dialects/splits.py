@@ -40,11 +40,11 @@ def parse_split_stream(
     wire: bytes,
     data: st.DataObject,
     traits: Traits,
-    rendered: RenderedRequest | None = None,
+    rendered_request: RenderedRequest | None = None,
 ) -> Response:
     """Return the response of a stream that arrives in random pieces, with its grammar checked."""
     decoder = STREAM_FORMATS[dialect.framing].new_decoder()
-    parser = dialect.provider.stream_parser(traits, rendered)
+    parser = dialect.provider.stream_parser(traits, rendered_request)
     events: list[Event] = []
     for chunk in split_bytes(wire, data):
         for frame in decoder.feed(chunk):

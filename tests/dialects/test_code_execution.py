@@ -87,8 +87,8 @@ PARTS: list[Json] = [
 ]
 
 
-def losses(rendered: Json) -> set[tuple[str, str]]:
-    return {(r["field"], r["action"]) for r in rendered["report"] if r["action"] != "defaulted"}
+def losses(translation: Json) -> set[tuple[str, str]]:
+    return {(r["field"], r["action"]) for r in translation["report"] if r["action"] != "defaulted"}
 
 
 def send(source: str, target: str, **changes: Any) -> Json:

@@ -43,12 +43,12 @@ def test_a_messages_request_is_one_that_a_chat_provider_accepts(
         wire = MESSAGES.provider.render_request(request, target_traits).body
         wire = msgspec.json.decode(msgspec.json.encode(wire))
         round_trip = MESSAGES.client.parse_request(wire, {"anthropic-version": "2023-06-01"})
-        rendered = CHAT.provider.render_request(round_trip, traits_for(*target))
+        rendered_request = CHAT.provider.render_request(round_trip, traits_for(*target))
     except GatewayError as failure:
         assert failure.error.kind in {"unsupported_param", "invalid_request"}
         return
-    assert all(item.path for item in rendered.report)
-    body = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    assert all(item.path for item in rendered_request.report)
+    body = msgspec.json.decode(msgspec.json.encode(rendered_request.body))
     assert target[0] not in RULES or RULES[target[0]](body) is None
 
 
@@ -66,16 +66,16 @@ def test_a_gemini_request_is_one_that_other_providers_accept(
         wire = GEMINI.provider.render_request(request, GEMINI_ABLE).body
         wire = msgspec.json.decode(msgspec.json.encode(wire))
         round_trip = GEMINI.client.parse_request({**wire, "model": "gw"}, {})
-        rendered = (MESSAGES if preset == "anthropic" else CHAT).provider.render_request(
+        rendered_request = (MESSAGES if preset == "anthropic" else CHAT).provider.render_request(
             round_trip, target
         )
     except GatewayError as failure:
         assert failure.error.kind in {"unsupported_param", "invalid_request"}
         return
-    assert all(item.path for item in rendered.report)
-    body = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    assert all(item.path for item in rendered_request.report)
+    body = msgspec.json.decode(msgspec.json.encode(rendered_request.body))
     if preset == "anthropic":
-        refusal = anthropic_rules.refusal(body, rendered.headers, counting=False)
+        refusal = anthropic_rules.refusal(body, rendered_request.headers, counting=False)
     else:
         refusal = RULES[preset](body)
     assert refusal is None, refusal
@@ -92,12 +92,12 @@ def test_a_legal_chat_request_is_one_that_an_ollama_accepts(request: Request):
         round_trip = CHAT.client.parse_request(
             _wire(CHAT.provider.render_request(request, target_traits).body), {}
         )
-        rendered = OLLAMA.provider.render_request(round_trip, LOCAL)
+        rendered_request = OLLAMA.provider.render_request(round_trip, LOCAL)
     except GatewayError as failure:
         assert failure.error.kind in {"unsupported_param", "invalid_request"}
         return
-    assert all(item.path for item in rendered.report)
-    assert ollama_rules.refusal("/api/chat", _wire(rendered.body)) is None
+    assert all(item.path for item in rendered_request.report)
+    assert ollama_rules.refusal("/api/chat", _wire(rendered_request.body)) is None
 
 
 def _wire(body: dict[str, Any]) -> dict[str, Any]:

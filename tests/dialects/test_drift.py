@@ -357,8 +357,10 @@ SENT_VECTORS: dict[str, Callable[[Json], object]] = {
 def test_embedding_requests_match_the_vendors_types(provider: str) -> None:
     adapter = DIALECTS[provider].embed_provider
     assert adapter is not None
-    rendered = adapter.render_embed(EMBED_REQUEST, traits_for("openai", EMBED_REQUEST.model))
-    assert SENT_VECTORS[provider](json.loads(json.dumps(rendered.body))) is None
+    rendered_request = adapter.render_embed(
+        EMBED_REQUEST, traits_for("openai", EMBED_REQUEST.model)
+    )
+    assert SENT_VECTORS[provider](json.loads(json.dumps(rendered_request.body))) is None
 
 
 @pytest.mark.parametrize(

@@ -128,13 +128,13 @@ def test_any_body_is_a_request_for_any_target_or_an_error_that_names_a_field(
     targets += [(DIALECTS[PRESETS[name].dialect], traits_for(name, m)) for name, m in TARGETS]
     for dialect, traits in targets:
         try:
-            rendered = dialect.provider.render_request(request, traits)
+            rendered_request = dialect.provider.render_request(request, traits)
         except GatewayError as failure:
             assert failure.error.kind in {"invalid_request", "unsupported_param"}
             assert failure.error.param
             continue
-        msgspec.json.encode(rendered.body)
-        assert all(item.path for item in rendered.report)
+        msgspec.json.encode(rendered_request.body)
+        assert all(item.path for item in rendered_request.report)
 
 
 @pytest.mark.parametrize("fuzz", [OLLAMA], ids=["ollama"])

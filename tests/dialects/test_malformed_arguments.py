@@ -64,10 +64,10 @@ def sent_arguments(value: Any) -> Iterator[Any]:
 def test_a_provider_gets_an_object_with_the_text_and_a_report(target: str, arguments: str) -> None:
     dialect, preset, model = TARGETS[target]
     request = DIALECTS["openai_chat"].client.parse_request(history(arguments), {})
-    rendered = DIALECTS[dialect].provider.render_request(request, traits_for(preset, model))
-    [sent] = sent_arguments(rendered.body)
+    rendered_request = DIALECTS[dialect].provider.render_request(request, traits_for(preset, model))
+    [sent] = sent_arguments(rendered_request.body)
     assert (json.loads(sent) if isinstance(sent, str) else sent) == {"_raw": arguments}
-    reasons = [a.reason for a in rendered.report if a.path == "messages[1].tool_calls[0]"]
+    reasons = [a.reason for a in rendered_request.report if a.path == "messages[1].tool_calls[0]"]
     assert reasons == ["the arguments are not a JSON object; sent as `_raw`"]
 
 
@@ -76,6 +76,8 @@ def test_a_provider_gets_an_object_with_the_text_and_a_report(target: str, argum
 @pytest.mark.parametrize("arguments", MALFORMED)
 def test_openai_gets_the_text_itself(dialect: str, preset: str, arguments: str) -> None:
     request = DIALECTS["openai_chat"].client.parse_request(history(arguments), {})
-    rendered = DIALECTS[dialect].provider.render_request(request, traits_for(preset, "gpt-4.1"))
-    assert list(sent_arguments(rendered.body)) == [arguments]
-    assert rendered.report == ()
+    rendered_request = DIALECTS[dialect].provider.render_request(
+        request, traits_for(preset, "gpt-4.1")
+    )
+    assert list(sent_arguments(rendered_request.body)) == [arguments]
+    assert rendered_request.report == ()

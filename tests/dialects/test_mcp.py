@@ -78,11 +78,11 @@ def test_openais_tool_is_a_server_and_a_toolset() -> None:
     body = {**tools["body"], "model": CLAUDE}
     assert anthropic_rules.refusal(body, BETA, counting=False) is None
     request = {"model": "m", "input": "hi", "tools": [tool]}
-    rendered = DIALECTS["anthropic_messages"].provider.render_request(
+    rendered_request = DIALECTS["anthropic_messages"].provider.render_request(
         DIALECTS["openai_responses"].client.parse_request(request, {}),
         Traits(model=CLAUDE, mcp_servers=True),
     )
-    assert rendered.headers["anthropic-beta"] == "mcp-client-2025-11-20"
+    assert rendered_request.headers["anthropic-beta"] == "mcp-client-2025-11-20"
 
 
 @pytest.mark.parametrize(

@@ -91,13 +91,13 @@ def test_no_provider_gets_alternatives_at_the_root(dialect: str, root: str) -> N
     schema, properties, _ = ROOTS[root]
     turn = Turn(role="user", parts=(Text(text="Hi"),))
     tool = Tool(name="f", schema=schema, path="tools[0]")
-    rendered = DIALECTS[dialect].provider.render_request(
+    rendered_request = DIALECTS[dialect].provider.render_request(
         Request(model="m", turns=(turn,), tools=(tool,)), Traits(model="m")
     )
-    (rendered_schema,) = _schemas(rendered.body)
+    (rendered_schema,) = _schemas(rendered_request.body)
     assert rendered_schema["properties"] == properties
     assert not rendered_schema.keys() & {"anyOf", "oneOf", "allOf", "$ref"}
-    assert [item.path for item in rendered.report].count("tools[0]") == 1
+    assert [item.path for item in rendered_request.report].count("tools[0]") == 1
 
 
 def _schemas(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -129,10 +129,12 @@ def test_gemini_gets_an_object_at_the_root(schema: dict[str, Any], properties: s
     """Google refuses others: "parameters schema should be of type OBJECT"."""
     turn = Turn(role="user", parts=(Text(text="Hi"),))
     tool = Tool(name="f", schema=schema, path="tools[0]")
-    rendered = DIALECTS["gemini"].provider.render_request(
+    rendered_request = DIALECTS["gemini"].provider.render_request(
         Request(model="m", turns=(turn,), tools=(tool,)), Traits(model="m")
     )
-    sent_schema = rendered.body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"]
+    sent_schema = rendered_request.body["tools"][0]["functionDeclarations"][0][
+        "parametersJsonSchema"
+    ]
     assert sent_schema["type"] == "object"
     assert set(sent_schema["properties"]) == properties
 

@@ -236,8 +236,8 @@ def test_fields_that_only_the_last_event_has_reach_responses_clients() -> None:
     events = [Start(), End(Finish(reason="stop"), extra=response.extra)]
     renderer = DIALECTS["openai_responses"].client.stream_renderer(CONTEXT)
     *_, last = [renderer.feed(event) for event in events]
-    rendered = json.loads(last.partition(b"data: ")[2])["response"]
-    assert {name: rendered[name] for name in fields} == fields
+    response_body = json.loads(last.partition(b"data: ")[2])["response"]
+    assert {name: response_body[name] for name in fields} == fields
 
 
 @each("stream", [False, True])
@@ -247,8 +247,8 @@ def test_a_file_without_a_name_is_cited_by_its_id(stream: bool) -> None:
     message = {"type": "message", "id": "m", "role": "assistant", "content": [text]}
     body = {"id": "r", "object": "response", "status": "completed", "output": [message]}
     for client in ("cohere", "bedrock_converse"):
-        rendered, _ = render(client, parse_complete("openai_responses", body), stream=stream)
-        assert '"title":"file_1"' in rendered
+        response_text, _ = render(client, parse_complete("openai_responses", body), stream=stream)
+        assert '"title":"file_1"' in response_text
 
 
 # --- messages of OpenAI -------------------------------------------------------------------

@@ -46,7 +46,7 @@ def test_the_owner_of_a_bucket_is_reported_as_dropped() -> None:
         {"model": "m", "stream": False, "messages": messages}, {}
     )
     traits = traits_for("bedrock", "amazon.nova-pro-v1:0")
-    rendered = DIALECTS["bedrock_converse"].provider.render_request(request, traits)
-    assert [(row.path, row.action) for row in rendered.report] == [
+    rendered_request = DIALECTS["bedrock_converse"].provider.render_request(request, traits)
+    assert [(row.path, row.action) for row in rendered_request.report] == [
         ("messages[0].content[1].image.source.s3Location.bucketOwner", "dropped")
     ]

@@ -84,9 +84,11 @@ def _rendering(client: str, kind: str, target: Target) -> Callable[[int], Work]:
         request = DIALECTS[client].client.parse_request(REQUESTS[client][kind](n), {})
 
         def work() -> object:
-            rendered = DIALECTS[target.dialect].provider.render_request(request, target.traits)
-            body, report = apply(target.edits, rendered.body)
-            rows = adaptation_rows((*rendered.report, *report))
+            rendered_request = DIALECTS[target.dialect].provider.render_request(
+                request, target.traits
+            )
+            body, report = apply(target.edits, rendered_request.body)
+            rows = adaptation_rows((*rendered_request.report, *report))
             return msgspec.json.encode(body), encode_record(entry(adaptations=rows))
 
         return work

@@ -404,10 +404,13 @@ def test_openai_searches_are_not_sent_to_claude(passes: bool) -> None:
         body, report = out["body"], reported_fields(out)
     else:
         adapter = DIALECTS["anthropic_messages"]
-        rendered = adapter.provider.render_request(
+        rendered_request = adapter.provider.render_request(
             adapter.client.parse_request(request, VERSION), Traits(model=CLAUDE)
         )
-        body, report = rendered.body, [(row.path, row.action) for row in rendered.report]
+        body, report = (
+            rendered_request.body,
+            [(row.path, row.action) for row in rendered_request.report],
+        )
     assert body["messages"][1]["content"] == [search_call(), search_result(1, URL), TEXT_BLOCK]
     expected_losses = [(f"messages[1].content[{index}]", "dropped") for index in (2, 3)]
     assert [row for row in report if row in expected_losses] == expected_losses

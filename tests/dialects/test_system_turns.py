@@ -59,13 +59,13 @@ def items(body: dict[str, Any]) -> list[dict[str, Any]]:
 @each("position", HISTORIES)
 def test_later_system_messages_become_reminders_of_the_user(dialect: str, position: str) -> None:
     request = Request(model="m", turns=HISTORIES[position])
-    rendered = DIALECTS[dialect].provider.render_request(request, Traits(mid_system=False))
-    rendered_items = items(rendered.body)
+    rendered_request = DIALECTS[dialect].provider.render_request(request, Traits(mid_system=False))
+    rendered_items = items(rendered_request.body)
     later = [item for item in rendered_items[1:] if item.get("role") in {"system", "developer"}]
     assert not later
     of_user = [item for item in rendered_items if item.get("role") == "user"]
     assert REMINDER in str(msgspec.to_builtins(of_user)).replace("\\n", "\n")
-    assert [(i.path, i.action) for i in rendered.report if i.path == "messages[3]"] == [
+    assert [(i.path, i.action) for i in rendered_request.report if i.path == "messages[3]"] == [
         ("messages[3]", "approximated")
     ]
 

@@ -84,10 +84,10 @@ def test_a_request_is_accepted_or_rejected(case: dict[str, Any]) -> None:
         parsed_request = parse(source, body, request.get("headers", {}))
         for target in GENERATING if parsed_request is not None else ():
             try:
-                rendered = target.provider.render_request(parsed_request, Traits())
+                rendered_request = target.provider.render_request(parsed_request, Traits())
             except GatewayError:
                 continue
-            msgspec.json.encode(rendered.body)
+            msgspec.json.encode(rendered_request.body)
 
 
 def parse_response(dialect: Dialect, body: Any) -> Response | None:
@@ -103,8 +103,8 @@ def test_a_response_is_accepted_or_rejected(name: str) -> None:
     for body in with_wrong_types(FULL_RESPONSES[name]):
         response = parse_response(DIALECTS[name], body)
         for client in CLIENTS if response is not None else ():
-            rendered, _ = client.client.render_response(response, CONTEXT)
-            msgspec.json.encode(rendered)
+            response_body, _ = client.client.render_response(response, CONTEXT)
+            msgspec.json.encode(response_body)
 
 
 def _events(stream: list[Any]) -> list[tuple[str, Any]]:
@@ -143,5 +143,5 @@ def test_a_name_of_a_foreign_tool_may_be_of_any_type(name: Any) -> None:
         "tool_choice": {"type": "function", "function": {"name": "f"}},
     }
     chat = DIALECTS["openai_chat"]
-    rendered = chat.provider.render_request(chat.client.parse_request(body, {}), Traits())
-    assert rendered.body["tool_choice"] == body["tool_choice"]
+    rendered_request = chat.provider.render_request(chat.client.parse_request(body, {}), Traits())
+    assert rendered_request.body["tool_choice"] == body["tool_choice"]

@@ -104,10 +104,12 @@ def reported_fields(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[t
     return [(item.path, item.action) for item in report]
 
 
-def losses_of(rendered: RenderedRequest) -> list[tuple[str, str]]:
+def losses_of(rendered_request: RenderedRequest) -> list[tuple[str, str]]:
     """Return the report without the default `max_tokens` of requests that set none."""
     return [
-        item for item in reported_fields(rendered.report) if item != ("max_tokens", "defaulted")
+        item
+        for item in reported_fields(rendered_request.report)
+        if item != ("max_tokens", "defaulted")
     ]
 
 
@@ -151,9 +153,11 @@ def stop_reason_frame(reason: str | None = "end_turn", **fields: Any) -> Frame:
 OVER = frame("message_stop")
 
 
-def events(*frames: Frame, rendered: RenderedRequest | None = None, **flags: Any) -> list[Event]:
+def events(
+    *frames: Frame, rendered_request: RenderedRequest | None = None, **flags: Any
+) -> list[Event]:
     """Return the canonical events of a stream of these frames, checked against the grammar."""
-    parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
+    parser = DIALECT.provider.stream_parser(traits(**flags), rendered_request)
     out = [event for item in frames for event in parser.feed(item)]
     out += parser.close()
     check_stream(out)
@@ -161,10 +165,10 @@ def events(*frames: Frame, rendered: RenderedRequest | None = None, **flags: Any
 
 
 def response_from(
-    *frames: Frame, rendered: RenderedRequest | None = None, **flags: Any
+    *frames: Frame, rendered_request: RenderedRequest | None = None, **flags: Any
 ) -> Response:
     """Return the whole response of a stream."""
-    return fold_events(events(*frames, rendered=rendered, **flags))
+    return fold_events(events(*frames, rendered_request=rendered_request, **flags))
 
 
 def response_context(**fields: Any) -> ResponseContext:

@@ -92,8 +92,8 @@ def test_the_details_of_an_error_reach_clients_of_the_same_dialect():
         not in DIALECT.client.render_error(parse_error_response(400, {}), "r").body["error"]
     )
     for name in ("openai_chat", "openai_responses", "gemini", "ollama"):
-        rendered = DIALECTS[name].client.render_error(error, "r").body
-        assert "max_side_length_pixels" not in json.dumps(rendered)
+        error_body = DIALECTS[name].client.render_error(error, "r").body
+        assert "max_side_length_pixels" not in json.dumps(error_body)
 
 
 @pytest.mark.parametrize(

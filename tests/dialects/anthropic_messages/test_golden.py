@@ -153,11 +153,11 @@ RESUMED = Request(
 def test_a_golden_request_is_rendered(number: str, request_: Request):
     expected = case(number)["expected"]
     model = expected["body"]["model"]
-    rendered = DIALECT.provider.render_request(request_, traits_for("anthropic", model))
-    assert rendered.body == expected["body"]
+    rendered_request = DIALECT.provider.render_request(request_, traits_for("anthropic", model))
+    assert rendered_request.body == expected["body"]
     reported = [(row["field"], row["action"]) for row in expected["report"]]
-    assert sorted(reported_fields(rendered.report)) == sorted(reported)
-    assert losses_of(rendered)
+    assert sorted(reported_fields(rendered_request.report)) == sorted(reported)
+    assert losses_of(rendered_request)
 
 
 def reasoning_events(text: str, state: Signature) -> tuple[Event, ...]:

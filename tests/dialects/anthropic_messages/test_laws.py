@@ -241,10 +241,10 @@ def _comparable_request(request: Request) -> Request:
 
 @given(requests())
 def test_a_rendered_request_parses_to_the_same_request(request: Request):
-    rendered = DIALECT.provider.render_request(request, ABLE)
-    assert rendered.report == ()
+    rendered_request = DIALECT.provider.render_request(request, ABLE)
+    assert rendered_request.report == ()
     assert _comparable_request(
-        DIALECT.client.parse_request(rendered.body, rendered.headers)
+        DIALECT.client.parse_request(rendered_request.body, rendered_request.headers)
     ) == _comparable_request(request)
 
 

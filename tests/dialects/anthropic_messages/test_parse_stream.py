@@ -186,7 +186,7 @@ def test_a_tool_without_input_has_no_arguments():
 
 
 def test_tool_names_are_restored_for_the_client():
-    rendered = RenderedRequest(body={}, client_names={"f": "a.b"})
+    rendered_request = RenderedRequest(body={}, client_names={"f": "a.b"})
     frames = (
         message_start_frame(),
         block_start_frame(**TOOL),
@@ -194,7 +194,7 @@ def test_tool_names_are_restored_for_the_client():
         stop_reason_frame("tool_use"),
         OVER,
     )
-    (call,) = response_from(*frames, rendered=rendered).parts
+    (call,) = response_from(*frames, rendered_request=rendered_request).parts
     assert isinstance(call, ToolCall)
     assert call.name == "a.b"
 
@@ -204,7 +204,7 @@ def test_tool_names_are_restored_for_the_client():
     [('{"input":"*** Begin"}', "*** Begin"), ("{half", "{half"), ('{"x":1}', ""), ("", "")],
 )
 def test_a_free_text_tool_gets_its_text_back(fragments: str, raw: str):
-    rendered = RenderedRequest(body={}, custom_tools=frozenset({"f"}))
+    rendered_request = RenderedRequest(body={}, custom_tools=frozenset({"f"}))
     pieces = [delta(type="input_json_delta", partial_json=piece) for piece in fragments]
     frames = (
         message_start_frame(),
@@ -214,7 +214,7 @@ def test_a_free_text_tool_gets_its_text_back(fragments: str, raw: str):
         stop_reason_frame("tool_use"),
         OVER,
     )
-    assert response_from(*frames, rendered=rendered).parts == (
+    assert response_from(*frames, rendered_request=rendered_request).parts == (
         ToolCall(id="c1", name="f", raw_arguments=raw, custom=True),
     )
 

@@ -59,22 +59,22 @@ def text_parts(*said_words: str) -> tuple[Text, ...]:
 
 def block_of(part: Part, **flags: Any) -> Any:
     """Return the rendered block of a part in a user turn."""
-    rendered = render(client_request(turns=turns(("user", (part,)))), **flags)
-    return rendered.body["messages"][0]["content"][0]
+    rendered_request = render(client_request(turns=turns(("user", (part,)))), **flags)
+    return rendered_request.body["messages"][0]["content"][0]
 
 
 def test_neighbors_of_one_role_become_one_message():
-    rendered = render(request_body(USER, user(text("a")), assistant(text("b")), USER))
-    assert rendered.body["messages"] == [
+    rendered_request = render(request_body(USER, user(text("a")), assistant(text("b")), USER))
+    assert rendered_request.body["messages"] == [
         user(text("hi"), text("a")),
         assistant(text("b")),
         user(text("hi")),
     ]
-    assert rendered.report == ()
+    assert rendered_request.report == ()
 
 
 def test_results_come_first_after_the_turn_with_their_calls():
-    rendered = render(
+    rendered_request = render(
         request_body(
             USER,
             assistant(tool_use_block("a"), tool_use_block("b")),
@@ -82,27 +82,27 @@ def test_results_come_first_after_the_turn_with_their_calls():
             tools=[tool()],
         )
     )
-    kinds = [block["type"] for block in rendered.body["messages"][2]["content"]]
+    kinds = [block["type"] for block in rendered_request.body["messages"][2]["content"]]
     assert kinds == ["tool_result", "tool_result", "text"]
 
 
 def test_a_call_without_a_result_gets_a_placeholder_result():
-    rendered = render(request_body(USER, assistant(tool_use_block()), USER, tools=[tool()]))
-    first = rendered.body["messages"][2]["content"][0]
+    rendered_request = render(request_body(USER, assistant(tool_use_block()), USER, tools=[tool()]))
+    first = rendered_request.body["messages"][2]["content"][0]
     assert (first["tool_use_id"], first["is_error"]) == ("c1", True)
-    assert losses_of(rendered) == [("messages[1].content[0]", "approximated")]
+    assert losses_of(rendered_request) == [("messages[1].content[0]", "approximated")]
 
 
 def test_a_leading_assistant_turn_gets_a_placeholder_before_it():
-    rendered = render(request_body(assistant(text("hello")), USER))
-    assert rendered.body["messages"][0] == user(text("(conversation start)"))
-    assert losses_of(rendered) == [("messages[0]", "approximated")]
+    rendered_request = render(request_body(assistant(text("hello")), USER))
+    assert rendered_request.body["messages"][0] == user(text("(conversation start)"))
+    assert losses_of(rendered_request) == [("messages[0]", "approximated")]
 
 
 def test_instructions_alone_get_a_placeholder_user_turn():
-    rendered = render(client_request(turns=(), instructions=text_parts("be brief")))
-    assert rendered.body["messages"] == [user(text("(conversation start)"))]
-    assert rendered.body["system"] == [text("be brief")]
+    rendered_request = render(client_request(turns=(), instructions=text_parts("be brief")))
+    assert rendered_request.body["messages"] == [user(text("(conversation start)"))]
+    assert rendered_request.body["system"] == [text("be brief")]
 
 
 def test_an_empty_text_next_to_a_call_is_no_loss():
@@ -113,16 +113,18 @@ def test_an_empty_text_next_to_a_call_is_no_loss():
         ("assistant", (*text_parts(""), call)),
         ("user", (ToolResult(id="c1", parts=text_parts("b")),)),
     )
-    rendered = render(client_request(turns=history, tools=(Tool(name="f"),)))
-    assert [block["type"] for block in rendered.body["messages"][1]["content"]] == ["tool_use"]
-    assert not losses_of(rendered)
+    rendered_request = render(client_request(turns=history, tools=(Tool(name="f"),)))
+    assert [block["type"] for block in rendered_request.body["messages"][1]["content"]] == [
+        "tool_use"
+    ]
+    assert not losses_of(rendered_request)
 
 
 @pytest.mark.parametrize("empty", ["", " \n"], ids=["empty", "blank"])
 def test_an_empty_text_is_omitted_and_reported(empty: str):
-    rendered = render(request_body(user(text(empty), text("a"))))
-    assert rendered.body["messages"] == [user(text("a"))]
-    assert losses_of(rendered) == [("messages[0].content[0]", "dropped")]
+    rendered_request = render(request_body(user(text(empty), text("a"))))
+    assert rendered_request.body["messages"] == [user(text("a"))]
+    assert losses_of(rendered_request) == [("messages[0].content[0]", "dropped")]
 
 
 def test_names_of_messages_are_reported():
@@ -132,9 +134,9 @@ def test_names_of_messages_are_reported():
 
 def test_the_attribution_block_of_claude_code_is_omitted():
     billing = text("x-anthropic-billing-header: cc_version=2; cc_entrypoint=cli;")
-    rendered = render(request_body(USER, system=[billing, text("You are Claude Code.")]))
-    assert rendered.body["system"] == [text("You are Claude Code.")]
-    assert losses_of(rendered) == [("system[0]", "dropped")]
+    rendered_request = render(request_body(USER, system=[billing, text("You are Claude Code.")]))
+    assert rendered_request.body["system"] == [text("You are Claude Code.")]
+    assert losses_of(rendered_request) == [("system[0]", "dropped")]
 
 
 # --- system messages -------------------------------------------------------------------
@@ -148,10 +150,10 @@ LATE = {"role": "system", "content": "late"}
     ids=["last", "before the model", "two in a row"],
 )
 def test_a_system_message_stays_in_place_where_allowed(messages: list[dict[str, Any]]):
-    rendered = render(request_body(*messages), mid_system=True)
-    assert rendered.body["messages"][1]["role"] == "system"
-    assert "system" not in rendered.body
-    assert rendered.report == ()
+    rendered_request = render(request_body(*messages), mid_system=True)
+    assert rendered_request.body["messages"][1]["role"] == "system"
+    assert "system" not in rendered_request.body
+    assert rendered_request.report == ()
 
 
 @pytest.mark.parametrize(
@@ -167,28 +169,28 @@ def test_a_system_message_stays_in_place_where_allowed(messages: list[dict[str, 
 def test_a_system_message_at_an_invalid_position_is_hoisted(
     messages: list[dict[str, Any]], flags: dict[str, bool]
 ):
-    rendered = render(request_body(*messages, system="S"), **flags)
-    assert rendered.body["system"] == [text("S"), text("late")]
-    assert all(message["role"] != "system" for message in rendered.body["messages"])
-    assert losses_of(rendered) == [(f"messages[{messages.index(LATE)}]", "approximated")]
+    rendered_request = render(request_body(*messages, system="S"), **flags)
+    assert rendered_request.body["system"] == [text("S"), text("late")]
+    assert all(message["role"] != "system" for message in rendered_request.body["messages"])
+    assert losses_of(rendered_request) == [(f"messages[{messages.index(LATE)}]", "approximated")]
 
 
 def test_a_system_message_may_follow_a_server_tools_result():
     results = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
-    rendered = render(request_body(USER, assistant(results), LATE), mid_system=True)
-    assert rendered.body["messages"][2]["role"] == "system"
+    rendered_request = render(request_body(USER, assistant(results), LATE), mid_system=True)
+    assert rendered_request.body["messages"][2]["role"] == "system"
 
 
 def test_a_final_system_message_after_an_assistant_turn_becomes_a_user_message():
-    rendered = render(request_body(USER, assistant(text("a")), LATE), mid_system=True)
-    assert rendered.body["messages"][2] == user(text("<system>\nlate\n</system>"))
-    assert losses_of(rendered) == [("messages[2]", "approximated")]
+    rendered_request = render(request_body(USER, assistant(text("a")), LATE), mid_system=True)
+    assert rendered_request.body["messages"][2] == user(text("<system>\nlate\n</system>"))
+    assert losses_of(rendered_request) == [("messages[2]", "approximated")]
 
 
 def test_effort_of_a_system_message_is_kept_or_applied_to_the_request():
     system_message = {**LATE, "output_config": {"effort": "low"}}
-    rendered = render(request_body(USER, system_message), mid_system=True)
-    assert rendered.body["messages"][1]["output_config"] == {"effort": "low"}
+    rendered_request = render(request_body(USER, system_message), mid_system=True)
+    assert rendered_request.body["messages"][1]["output_config"] == {"effort": "low"}
     hoisted = render(request_body(USER, system_message), mid_system=False)
     assert hoisted.body["output_config"] == {"effort": "low"}
     assert ("messages[1].output_config.effort", "approximated") in losses_of(hoisted)
@@ -198,9 +200,9 @@ def test_effort_of_a_system_message_is_kept_or_applied_to_the_request():
 
 
 def test_a_prefill_is_sent_without_trailing_white_space():
-    rendered = render(request_body(USER, assistant(text("The answer is "))), prefill=True)
-    assert rendered.body["messages"][-1] == assistant(text("The answer is"))
-    assert losses_of(rendered) == [("messages[1]", "approximated")]
+    rendered_request = render(request_body(USER, assistant(text("The answer is "))), prefill=True)
+    assert rendered_request.body["messages"][-1] == assistant(text("The answer is"))
+    assert losses_of(rendered_request) == [("messages[1]", "approximated")]
 
 
 def test_an_unsupported_prefill_is_refused_with_the_model_name():
@@ -212,8 +214,8 @@ def test_an_unsupported_prefill_is_refused_with_the_model_name():
 
 def test_a_paused_turn_of_a_server_tool_may_be_the_last():
     paused = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
-    rendered = render(request_body(USER, assistant(paused)), prefill=False)
-    assert rendered.body["messages"][-1] == assistant(paused)
+    rendered_request = render(request_body(USER, assistant(paused)), prefill=False)
+    assert rendered_request.body["messages"][-1] == assistant(paused)
 
 
 # --- blocks ----------------------------------------------------------------------------
@@ -287,9 +289,9 @@ def test_unsupported_content_is_refused_by_name(part: Part):
     ids=["no images", "no URLs", "no documents"],
 )
 def test_unsupported_media_are_replaced_by_a_note(part: Part, flags: dict[str, bool]):
-    rendered = render(client_request(turns=turns(("user", (part,)))), **flags)
-    assert rendered.body["messages"][0]["content"][0]["type"] == "text"
-    assert losses_of(rendered) == [("p", "dropped")]
+    rendered_request = render(client_request(turns=turns(("user", (part,)))), **flags)
+    assert rendered_request.body["messages"][0]["content"][0]["type"] == "text"
+    assert losses_of(rendered_request) == [("p", "dropped")]
 
 
 @pytest.mark.parametrize(("detail", "reported"), [("high", True), ("auto", False), (None, False)])
@@ -297,15 +299,15 @@ def test_the_detail_of_an_image_is_reported_unless_it_is_the_default(
     detail: str | None, *, reported: bool
 ):
     image = Image(data=PNG, detail=detail, path="p")
-    rendered = render(client_request(turns=turns(("user", (image,)))))
-    assert bool(losses_of(rendered)) is reported
+    rendered_request = render(client_request(turns=turns(("user", (image,)))))
+    assert bool(losses_of(rendered_request)) is reported
 
 
 def test_a_clients_own_file_ids_are_sent_with_their_beta():
     block = {"type": "document", "source": {"type": "file", "file_id": "file_1"}}
-    rendered = render(request_body(user(block)))
-    assert rendered.body["messages"][0]["content"] == [block]
-    assert rendered.headers["anthropic-beta"] == "files-api-2025-04-14"
+    rendered_request = render(request_body(user(block)))
+    assert rendered_request.body["messages"][0]["content"] == [block]
+    assert rendered_request.headers["anthropic-beta"] == "files-api-2025-04-14"
 
 
 def test_arguments_that_are_no_object_are_sent_raw():
@@ -313,9 +315,9 @@ def test_arguments_that_are_no_object_are_sent_raw():
     history = turns(
         ("user", text_parts("a")), ("assistant", (call,)), ("user", (ToolResult(id="c"),))
     )
-    rendered = render(client_request(turns=history))
-    assert rendered.body["messages"][1]["content"][0]["input"] == {"_raw": '{"half":'}
-    assert ("p", "approximated") in losses_of(rendered)
+    rendered_request = render(client_request(turns=history))
+    assert rendered_request.body["messages"][1]["content"][0]["input"] == {"_raw": '{"half":'}
+    assert ("p", "approximated") in losses_of(rendered_request)
 
 
 def test_a_free_text_call_becomes_one_string():
@@ -323,19 +325,19 @@ def test_a_free_text_call_becomes_one_string():
     history = turns(
         ("user", text_parts("a")), ("assistant", (call,)), ("user", (ToolResult(id="c"),))
     )
-    rendered = render(client_request(turns=history))
-    assert rendered.body["messages"][1]["content"][0]["input"] == {"input": "*** Begin"}
+    rendered_request = render(client_request(turns=history))
+    assert rendered_request.body["messages"][1]["content"][0]["input"] == {"input": "*** Begin"}
 
 
 def test_ids_and_names_are_made_legal_alike_on_call_and_result():
     call = ToolCall(id="call:1.x", name="a.b", arguments={}, path="p")
     back = ToolResult(id="call:1.x")
     history = turns(("user", text_parts("a")), ("assistant", (call,)), ("user", (back,)))
-    rendered = render(client_request(turns=history))
-    assert rendered.body["messages"][1]["content"][0]["id"] == "call_1_x"
-    assert rendered.body["messages"][2]["content"][0]["tool_use_id"] == "call_1_x"
-    assert rendered.client_names == {"a_b": "a.b"}
-    assert ("p.id", "approximated") in losses_of(rendered)
+    rendered_request = render(client_request(turns=history))
+    assert rendered_request.body["messages"][1]["content"][0]["id"] == "call_1_x"
+    assert rendered_request.body["messages"][2]["content"][0]["tool_use_id"] == "call_1_x"
+    assert rendered_request.client_names == {"a_b": "a.b"}
+    assert ("p.id", "approximated") in losses_of(rendered_request)
 
 
 def test_ids_that_become_equal_are_made_distinct():
@@ -367,15 +369,15 @@ def test_a_refusal_in_the_history_is_text():
         ("assistant", (Refusal(text="no", path="p"),)),
         ("user", text_parts("b")),
     )
-    rendered = render(client_request(turns=history))
-    assert rendered.body["messages"][1] == assistant(text("no"))
-    assert losses_of(rendered) == [("p", "approximated")]
+    rendered_request = render(client_request(turns=history))
+    assert rendered_request.body["messages"][1] == assistant(text("no"))
+    assert losses_of(rendered_request) == [("p", "approximated")]
 
 
 def test_parts_of_other_dialects_are_reported():
     part = Native(dialect="gemini", data={"type": "video"}, path="p")
-    rendered = render(client_request(turns=turns(("user", (*text_parts("a"), part)))))
-    assert losses_of(rendered) == [("p", "dropped")]
+    rendered_request = render(client_request(turns=turns(("user", (*text_parts("a"), part)))))
+    assert losses_of(rendered_request) == [("p", "dropped")]
 
 
 def test_media_of_an_assistant_are_reported():
@@ -384,9 +386,9 @@ def test_media_of_an_assistant_are_reported():
         ("assistant", (*text_parts("b"), Image(data=PNG))),
         ("user", text_parts("c")),
     )
-    rendered = render(client_request(turns=history))
-    assert rendered.body["messages"][1] == assistant(text("b"))
-    assert losses_of(rendered) == [("messages[1]", "dropped")]
+    rendered_request = render(client_request(turns=history))
+    assert rendered_request.body["messages"][1] == assistant(text("b"))
+    assert losses_of(rendered_request) == [("messages[1]", "dropped")]
 
 
 # --- thoughts --------------------------------------------------------------------------
@@ -403,8 +405,10 @@ def turns_with_reasoning(signature: Signature | None, **fields: Any) -> tuple[Tu
 
 
 def test_reasoning_is_sent_back_to_its_model():
-    rendered = render(client_request(turns=turns_with_reasoning(Signature(**OWN, value="S"))))
-    assert rendered.body["messages"][1]["content"][0] == {
+    rendered_request = render(
+        client_request(turns=turns_with_reasoning(Signature(**OWN, value="S")))
+    )
+    assert rendered_request.body["messages"][1]["content"][0] == {
         "type": "thinking",
         "thinking": "t",
         "signature": "S",
@@ -413,9 +417,9 @@ def test_reasoning_is_sent_back_to_its_model():
 
 def test_redacted_thinking_is_sent_back_redacted():
     state = Signature(**OWN, kind="redacted", value="D")
-    rendered = render(client_request(turns=turns_with_reasoning(state, redacted=True)))
+    rendered_request = render(client_request(turns=turns_with_reasoning(state, redacted=True)))
     expected = {"type": "redacted_thinking", "data": "D"}
-    assert rendered.body["messages"][1]["content"][0] == expected
+    assert rendered_request.body["messages"][1]["content"][0] == expected
 
 
 @pytest.mark.parametrize(
@@ -424,18 +428,18 @@ def test_redacted_thinking_is_sent_back_redacted():
     ids=["unsigned", "another's", "unwrapped"],
 )
 def test_other_reasoning_is_dropped_and_reported(signature: Signature | None):
-    rendered = render(client_request(turns=turns_with_reasoning(signature)))
-    assert rendered.body["messages"][1] == assistant(text("b"))
-    assert losses_of(rendered) == [("p", "dropped")]
+    rendered_request = render(client_request(turns=turns_with_reasoning(signature)))
+    assert rendered_request.body["messages"][1] == assistant(text("b"))
+    assert losses_of(rendered_request) == [("p", "dropped")]
 
 
 def test_a_provider_that_requires_reasoning_gets_another_models():
     state = Signature(provider="else", model="m", value="S")
-    rendered = render(
+    rendered_request = render(
         client_request(turns=turns_with_reasoning(state)), replay_reasoning="required_on_tools"
     )
-    assert rendered.body["messages"][1]["content"][0]["thinking"] == "t"
-    assert losses_of(rendered) == [("p", "approximated")]
+    assert rendered_request.body["messages"][1]["content"][0]["thinking"] == "t"
+    assert losses_of(rendered_request) == [("p", "approximated")]
 
 
 # --- cache marks -----------------------------------------------------------------------
@@ -455,27 +459,29 @@ def test_cache_breakpoints_are_sent_if_the_target_supports_them():
 
 
 def test_only_the_last_four_marks_are_sent():
-    rendered = render(client_request(turns=turns_with_cache_breakpoints(6)))
-    have = ["cache_control" in block for block in rendered.body["messages"][0]["content"]]
+    rendered_request = render(client_request(turns=turns_with_cache_breakpoints(6)))
+    have = ["cache_control" in block for block in rendered_request.body["messages"][0]["content"]]
     assert have == [False, False, True, True, True, True]
-    assert losses_of(rendered) == [("cache_control", "approximated")]
+    assert losses_of(rendered_request) == [("cache_control", "approximated")]
 
 
 def test_a_request_level_cache_breakpoint_uses_one_of_four():
-    rendered = render(
+    rendered_request = render(
         client_request(turns=turns_with_cache_breakpoints(4), cache=CacheBreakpoint())
     )
-    have = ["cache_control" in block for block in rendered.body["messages"][0]["content"]]
-    assert (have.count(True), rendered.body["cache_control"]) == (3, {"type": "ephemeral"})
+    have = ["cache_control" in block for block in rendered_request.body["messages"][0]["content"]]
+    assert (have.count(True), rendered_request.body["cache_control"]) == (3, {"type": "ephemeral"})
 
 
 def test_unsupported_cache_breakpoints_are_reported_once():
-    rendered = render(
+    rendered_request = render(
         client_request(turns=turns_with_cache_breakpoints(2), cache=CacheBreakpoint()),
         cache="implicit",
     )
-    assert all("cache_control" not in block for block in rendered.body["messages"][0]["content"])
-    assert losses_of(rendered) == [("cache_control", "dropped")]
+    assert all(
+        "cache_control" not in block for block in rendered_request.body["messages"][0]["content"]
+    )
+    assert losses_of(rendered_request) == [("cache_control", "dropped")]
 
 
 def test_a_single_user_turn_is_rendered_as_text():

@@ -55,9 +55,9 @@ F = Tool(name="f", schema={"type": "object", "properties": {}}, path="tools[0]")
 def test_max_tokens_is_always_sent(
     max_output: int | None, flags: dict[str, Any], expected: int, reported: list[tuple[str, str]]
 ):
-    rendered = render(client_request(max_output=max_output), **flags)
-    assert rendered.body["max_tokens"] == expected
-    assert [(item.path, item.action) for item in rendered.report] == reported
+    rendered_request = render(client_request(max_output=max_output), **flags)
+    assert rendered_request.body["max_tokens"] == expected
+    assert [(item.path, item.action) for item in rendered_request.report] == reported
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_the_default_max_tokens_with_tools_allows_long_calls(
 
 def test_sampling_is_sent_with_the_older_version_where_supported():
     request = parse(body(temperature=0.5, top_k=3), anthropic_version="2026-10-21")
-    rendered = render(request)
-    assert (rendered.body["temperature"], rendered.body["top_k"]) == (0.5, 3)
-    assert rendered.headers["anthropic-version"] == "2023-06-01"
+    rendered_request = render(request)
+    assert (rendered_request.body["temperature"], rendered_request.body["top_k"]) == (0.5, 3)
+    assert rendered_request.headers["anthropic-version"] == "2023-06-01"
 
 
 def test_without_sampling_the_clients_version_is_passed_on():
@@ -97,9 +97,9 @@ def test_without_sampling_the_clients_version_is_passed_on():
 
 def test_a_model_that_rejects_sampling_gets_none():
     sampling = Sampling(temperature=0.2, top_p=0.5, top_k=3)
-    rendered = render(client_request(sampling=sampling), sampling=False)
-    assert not rendered.body.keys() & {"temperature", "top_p", "top_k"}
-    assert losses_of(rendered) == [
+    rendered_request = render(client_request(sampling=sampling), sampling=False)
+    assert not rendered_request.body.keys() & {"temperature", "top_p", "top_k"}
+    assert losses_of(rendered_request) == [
         ("temperature", "dropped"),
         ("top_p", "dropped"),
         ("top_k", "dropped"),
@@ -107,17 +107,19 @@ def test_a_model_that_rejects_sampling_gets_none():
 
 
 def test_temperature_is_clamped_and_takes_precedence_over_top_p():
-    rendered = render(client_request(sampling=Sampling(temperature=1.5, top_p=0.5)))
-    assert rendered.body["temperature"] == 1.0
-    assert "top_p" not in rendered.body
-    assert losses_of(rendered) == [("temperature", "approximated"), ("top_p", "dropped")]
+    rendered_request = render(client_request(sampling=Sampling(temperature=1.5, top_p=0.5)))
+    assert rendered_request.body["temperature"] == 1.0
+    assert "top_p" not in rendered_request.body
+    assert losses_of(rendered_request) == [("temperature", "approximated"), ("top_p", "dropped")]
 
 
 def test_a_reasoning_model_accepts_only_a_large_top_p():
     sampling = Sampling(temperature=0.5, top_p=0.96, top_k=3)
-    rendered = render(client_request(sampling=sampling, reasoning=ReasoningConfig(mode="auto")))
-    assert rendered.body["top_p"] == 0.96
-    assert losses_of(rendered) == [("temperature", "dropped"), ("top_k", "dropped")]
+    rendered_request = render(
+        client_request(sampling=sampling, reasoning=ReasoningConfig(mode="auto"))
+    )
+    assert rendered_request.body["top_p"] == 0.96
+    assert losses_of(rendered_request) == [("temperature", "dropped"), ("top_k", "dropped")]
 
 
 def test_temperature_one_is_no_loss_with_reasoning():
@@ -150,17 +152,19 @@ def test_fields_that_the_dialect_never_had_are_reported_each():
 
 
 def test_blank_stop_sequences_are_omitted():
-    rendered = render(client_request(sampling=Sampling(stop=("\n", "END"))))
-    assert rendered.body["stop_sequences"] == ["END"]
-    assert losses_of(rendered) == [("stop", "dropped")]
+    rendered_request = render(client_request(sampling=Sampling(stop=("\n", "END"))))
+    assert rendered_request.body["stop_sequences"] == ["END"]
+    assert losses_of(rendered_request) == [("stop", "dropped")]
 
 
 @pytest.mark.parametrize(("limit", "stop"), [(2, ["a", "b"]), (0, None), (None, ["a", "b", "c"])])
 def test_stop_sequences_are_limited_to_the_targets_maximum(
     limit: int | None, stop: list[str] | None
 ):
-    rendered = render(client_request(sampling=Sampling(stop=("a", "b", "c"))), stop_max=limit)
-    assert rendered.body.get("stop_sequences") == stop
+    rendered_request = render(
+        client_request(sampling=Sampling(stop=("a", "b", "c"))), stop_max=limit
+    )
+    assert rendered_request.body.get("stop_sequences") == stop
 
 
 @pytest.mark.parametrize(
@@ -200,39 +204,39 @@ def test_unsupported_response_parameters_are_refused(fields: dict[str, Any], par
     ids=str,
 )
 def test_tool_choice_is_sent(choice: ToolChoice | None, expected: dict[str, Any] | None):
-    rendered = render(client_request(tools=(F,), tool_choice=choice))
-    assert rendered.body.get("tool_choice") == expected
-    assert losses_of(rendered) == []
+    rendered_request = render(client_request(tools=(F,), tool_choice=choice))
+    assert rendered_request.body.get("tool_choice") == expected
+    assert losses_of(rendered_request) == []
 
 
 def test_a_choice_without_tools_is_omitted():
-    rendered = render(client_request(tool_choice=ToolChoice(mode="any")))
-    assert "tool_choice" not in rendered.body
-    assert losses_of(rendered) == [("tool_choice", "dropped")]
+    rendered_request = render(client_request(tool_choice=ToolChoice(mode="any")))
+    assert "tool_choice" not in rendered_request.body
+    assert losses_of(rendered_request) == [("tool_choice", "dropped")]
 
 
 @pytest.mark.parametrize(("required", "kind"), [(True, "any"), (False, "auto")])
 def test_only_the_allowed_subset_of_tools_is_sent(kind: str, *, required: bool):
     tools = (F, Tool(name="g", path="tools[1]"))
     choice = ToolChoice(mode="allowed", names=("g",), required=required)
-    rendered = render(client_request(tools=tools, tool_choice=choice))
-    assert [item["name"] for item in rendered.body["tools"]] == ["g"]
-    assert rendered.body["tool_choice"] == {"type": kind}
-    assert losses_of(rendered) == [("tool_choice", "approximated")]
+    rendered_request = render(client_request(tools=tools, tool_choice=choice))
+    assert [item["name"] for item in rendered_request.body["tools"]] == ["g"]
+    assert rendered_request.body["tool_choice"] == {"type": kind}
+    assert losses_of(rendered_request) == [("tool_choice", "approximated")]
 
 
 def test_a_forced_tool_choice_becomes_auto_where_unsupported():
     request = client_request(tools=(F,), tool_choice=ToolChoice(mode="any"))
-    rendered = render(request, forced_tools=False)
-    assert rendered.body["tool_choice"] == {"type": "auto"}
-    assert losses_of(rendered) == [("tool_choice", "approximated")]
+    rendered_request = render(request, forced_tools=False)
+    assert rendered_request.body["tool_choice"] == {"type": "auto"}
+    assert losses_of(rendered_request) == [("tool_choice", "approximated")]
 
 
 def test_parallel_calls_stay_enabled_where_they_cannot_be_disabled():
     request = client_request(tools=(F,), tool_choice=ToolChoice(parallel=False))
-    rendered = render(request, parallel_toggle=False)
-    assert "tool_choice" not in rendered.body
-    assert losses_of(rendered) == [("parallel", "dropped")]
+    rendered_request = render(request, parallel_toggle=False)
+    assert "tool_choice" not in rendered_request.body
+    assert losses_of(rendered_request) == [("parallel", "dropped")]
 
 
 @pytest.mark.parametrize(
@@ -252,14 +256,14 @@ def test_a_free_text_tool_is_a_function_with_one_string(form: Any, path: str):
     custom = Tool(
         name="apply_patch", kind="custom", description="Edit", format=form, path="tools[0]"
     )
-    rendered = render(client_request(tools=(custom,)))
-    (function,) = rendered.body["tools"]
+    rendered_request = render(client_request(tools=(custom,)))
+    (function,) = rendered_request.body["tools"]
     assert function["input_schema"]["required"] == ["input"]
     assert function["description"].startswith("Edit")
     grammar = "\n\nThe input must match this lark grammar:\nstart: /.+/"
     assert (grammar in function["description"]) is (path == "tools[0].format")
-    assert rendered.custom_tools == {"apply_patch"}
-    assert losses_of(rendered) == [(path, "approximated")]
+    assert rendered_request.custom_tools == {"apply_patch"}
+    assert losses_of(rendered_request) == [(path, "approximated")]
 
 
 def test_a_tool_without_a_schema_gets_an_empty_one():
@@ -271,9 +275,11 @@ def test_the_root_of_a_schema_becomes_an_object():
     tool = Tool(
         name="f", schema={"anyOf": [{"type": "object"}], "description": "d"}, path="tools[0]"
     )
-    rendered = render(client_request(tools=(tool,)))
-    assert rendered.body["tools"][0]["input_schema"] == (F.schema or {}) | {"description": "d"}
-    assert losses_of(rendered) == [("tools[0]", "approximated")]
+    rendered_request = render(client_request(tools=(tool,)))
+    assert rendered_request.body["tools"][0]["input_schema"] == (F.schema or {}) | {
+        "description": "d"
+    }
+    assert losses_of(rendered_request) == [("tools[0]", "approximated")]
 
 
 def test_own_server_tools_are_sent_and_others_reported():
@@ -286,9 +292,9 @@ def test_own_server_tools_are_sent_and_others_reported():
         path="tools[0]",
     )
     assert render(body(tools=[server_tool])).body["tools"] == [server_tool]
-    rendered = render(client_request(tools=(theirs,)))
-    assert "tools" not in rendered.body
-    assert losses_of(rendered) == [("tools[0]", "dropped")]
+    rendered_request = render(client_request(tools=(theirs,)))
+    assert "tools" not in rendered_request.body
+    assert losses_of(rendered_request) == [("tools[0]", "dropped")]
 
 
 @pytest.mark.parametrize(
@@ -310,23 +316,23 @@ def test_own_server_tools_are_sent_and_others_reported():
 )
 def test_another_dialects_web_search_is_anthropics(native: dict[str, Any]):
     search = Tool(name="web_search", kind="server", dialect="x", native=native, path="p")
-    rendered = render(client_request(tools=(search,)), web_search="web_search_20260318")
-    assert rendered.body["tools"] == [
+    rendered_request = render(client_request(tools=(search,)), web_search="web_search_20260318")
+    assert rendered_request.body["tools"] == [
         {
             "type": "web_search_20260318",
             "name": "web_search",
             "user_location": {"type": "approximate", "country": "DE"},
         }
     ]
-    assert losses_of(rendered) == [("p.search_context_size", "dropped")]
+    assert losses_of(rendered_request) == [("p.search_context_size", "dropped")]
     assert losses_of(render(client_request(tools=(search,)))) == [("p", "dropped")]
 
 
 def test_the_domains_of_a_web_search_are_sent():
     native = {"type": "web_search", "filters": {"allowed_domains": ["example.com"]}}
     search = Tool(name="web_search", kind="server", dialect="x", native=native, path="p")
-    rendered = render(client_request(tools=(search,)), web_search="web_search_20260318")
-    assert rendered.body["tools"][0]["allowed_domains"] == ["example.com"]
+    rendered_request = render(client_request(tools=(search,)), web_search="web_search_20260318")
+    assert rendered_request.body["tools"][0]["allowed_domains"] == ["example.com"]
 
 
 def test_further_fields_of_own_tools_are_sent():
@@ -336,10 +342,10 @@ def test_further_fields_of_own_tools_are_sent():
 
 def test_names_that_are_illegal_or_too_long_are_mapped_back():
     long = "mcp__" + "x" * 80
-    rendered = render(client_request(tools=(Tool(name="a.b"), Tool(name=long))))
-    short, shortened = (item["name"] for item in rendered.body["tools"])
+    rendered_request = render(client_request(tools=(Tool(name="a.b"), Tool(name=long))))
+    short, shortened = (item["name"] for item in rendered_request.body["tools"])
     assert (short, len(shortened)) == ("a_b", 64)
-    assert rendered.client_names == {"a_b": "a.b", shortened: long}
+    assert rendered_request.client_names == {"a_b": "a.b", shortened: long}
 
 
 def test_calls_in_the_history_get_their_tools_named_where_none_are_offered():
@@ -348,10 +354,10 @@ def test_calls_in_the_history_get_their_tools_named_where_none_are_offered():
         Turn(role="assistant", parts=(ToolCall(id="c", name="f", arguments={}),), path="m"),
         Turn(role="user", parts=(ToolResult(id="c"),), path="m"),
     )
-    rendered = render(client_request(turns=turns))
-    assert [item["name"] for item in rendered.body["tools"]] == ["f"]
-    assert rendered.body["tool_choice"] == {"type": "none"}
-    assert losses_of(rendered) == [("tools", "approximated")]
+    rendered_request = render(client_request(turns=turns))
+    assert [item["name"] for item in rendered_request.body["tools"]] == ["f"]
+    assert rendered_request.body["tool_choice"] == {"type": "none"}
+    assert losses_of(rendered_request) == [("tools", "approximated")]
 
 
 # --- reasoning -------------------------------------------------------------------------
@@ -463,10 +469,10 @@ def test_reasoning_is_requested_in_the_models_form(
     effort: str | None,
     reported: list[tuple[str, str]],
 ):
-    rendered = render(client_request(reasoning=reasoning, max_output=64_000), **flags)
-    assert rendered.body.get("thinking") == expected
-    assert rendered.body.get("output_config", {}).get("effort") == effort
-    assert losses_of(rendered) == reported
+    rendered_request = render(client_request(reasoning=reasoning, max_output=64_000), **flags)
+    assert rendered_request.body.get("thinking") == expected
+    assert rendered_request.body.get("output_config", {}).get("effort") == effort
+    assert losses_of(rendered_request) == reported
 
 
 @pytest.mark.parametrize(
@@ -485,9 +491,9 @@ def test_a_budget_leaves_room_for_a_response(
     max_output: int | None, flags: dict[str, Any], limit: int, budget: int | None
 ):
     request = client_request(reasoning=ReasoningConfig(effort="high"), max_output=max_output)
-    rendered = render(request, **OLD, **flags)
-    assert rendered.body["max_tokens"] == limit
-    assert rendered.body.get("thinking", {}).get("budget_tokens") == budget
+    rendered_request = render(request, **OLD, **flags)
+    assert rendered_request.body["max_tokens"] == limit
+    assert rendered_request.body.get("thinking", {}).get("budget_tokens") == budget
 
 
 @pytest.mark.parametrize(
@@ -500,9 +506,9 @@ def test_a_budget_leaves_room_for_a_response(
 )
 def test_a_thinking_budget_is_dropped_beside_incompatible_fields(fields: dict[str, Any]):
     request = client_request(reasoning=ReasoningConfig(effort="high"), max_output=64_000, **fields)
-    rendered = render(request, prefill=True, **OLD)
-    assert "thinking" not in rendered.body
-    assert losses_of(rendered) == [("reasoning", "dropped")]
+    rendered_request = render(request, prefill=True, **OLD)
+    assert "thinking" not in rendered_request.body
+    assert losses_of(rendered_request) == [("reasoning", "dropped")]
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["gone", "replayed"])
@@ -527,17 +533,17 @@ def test_adaptive_thinking_allows_a_forced_tool():
 
 
 def test_a_native_clients_thinking_fields_are_sent_unchanged():
-    rendered = render(body(output_config={"effort": "high"}))
-    assert rendered.body["output_config"] == {"effort": "high"}
-    assert "thinking" not in rendered.body
-    rendered = render(body(thinking={"type": "adaptive"}))
-    assert rendered.body["thinking"] == {"type": "adaptive"}
+    rendered_request = render(body(output_config={"effort": "high"}))
+    assert rendered_request.body["output_config"] == {"effort": "high"}
+    assert "thinking" not in rendered_request.body
+    rendered_request = render(body(thinking={"type": "adaptive"}))
+    assert rendered_request.body["thinking"] == {"type": "adaptive"}
 
 
 def test_without_thinking_the_highest_efforts_are_lowered():
-    rendered = render(body(thinking={"type": "disabled"}, output_config={"effort": "max"}))
-    assert rendered.body["output_config"] == {"effort": "high"}
-    assert losses_of(rendered) == [("output_config.effort", "approximated")]
+    rendered_request = render(body(thinking={"type": "disabled"}, output_config={"effort": "max"}))
+    assert rendered_request.body["output_config"] == {"effort": "high"}
+    assert losses_of(rendered_request) == [("output_config.effort", "approximated")]
 
 
 def test_interleaved_thinking_may_have_a_larger_budget():
@@ -545,9 +551,9 @@ def test_interleaved_thinking_may_have_a_larger_budget():
         body(thinking={"type": "enabled", "budget_tokens": 5000}, max_tokens=3000),
         anthropic_beta="interleaved-thinking-2025-05-14",
     )
-    rendered = render(request, **OLD)
-    assert rendered.body["thinking"]["budget_tokens"] == 5000
-    assert rendered.headers["anthropic-beta"] == "interleaved-thinking-2025-05-14"
+    rendered_request = render(request, **OLD)
+    assert rendered_request.body["thinking"]["budget_tokens"] == 5000
+    assert rendered_request.headers["anthropic-beta"] == "interleaved-thinking-2025-05-14"
 
 
 def test_thinking_between_tools_is_sent_where_supported():
@@ -565,10 +571,12 @@ CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "additional
 
 
 def test_a_schema_is_enforced():
-    rendered = render(client_request(output=Output(format="schema", name="n", schema=CLOSED)))
+    rendered_request = render(
+        client_request(output=Output(format="schema", name="n", schema=CLOSED))
+    )
     form = {"type": "json_schema", "schema": CLOSED}
-    assert rendered.body["output_config"] == {"format": form}
-    assert losses_of(rendered) == [("name", "dropped")]
+    assert rendered_request.body["output_config"] == {"format": form}
+    assert losses_of(rendered_request) == [("name", "dropped")]
 
 
 @pytest.mark.parametrize(
@@ -588,15 +596,17 @@ def test_a_schema_is_enforced():
 def test_a_format_that_cannot_be_enforced_is_sent_as_an_instruction(
     output: Output, flags: dict[str, Any], path: str
 ):
-    rendered = render(client_request(output=output, instructions=(Text(text="S"),)), **flags)
-    assert "output_config" not in rendered.body
-    assert [block["text"][:11] for block in rendered.body["system"]] == ["S", "Answer only"]
-    assert losses_of(rendered) == [(path, "approximated")]
+    rendered_request = render(
+        client_request(output=output, instructions=(Text(text="S"),)), **flags
+    )
+    assert "output_config" not in rendered_request.body
+    assert [block["text"][:11] for block in rendered_request.body["system"]] == ["S", "Answer only"]
+    assert losses_of(rendered_request) == [(path, "approximated")]
 
 
 def test_verbosity_is_reported():
-    rendered = render(client_request(output=Output(verbosity="low")))
-    assert losses_of(rendered) == [("verbosity", "dropped")]
+    rendered_request = render(client_request(output=Output(verbosity="low")))
+    assert losses_of(rendered_request) == [("verbosity", "dropped")]
 
 
 # --- the rest --------------------------------------------------------------------------
@@ -604,16 +614,16 @@ def test_verbosity_is_reported():
 
 def test_the_users_id_is_sent_and_hashed_where_it_is_too_long():
     assert render(client_request(meta=Meta(user_id="u-1"))).body["metadata"] == {"user_id": "u-1"}
-    rendered = render(client_request(meta=Meta(user_id="u" * 300)))
-    assert rendered.body["metadata"]["user_id"].startswith("sha256:")
-    assert losses_of(rendered) == [("user_id", "approximated")]
+    rendered_request = render(client_request(meta=Meta(user_id="u" * 300)))
+    assert rendered_request.body["metadata"]["user_id"].startswith("sha256:")
+    assert losses_of(rendered_request) == [("user_id", "approximated")]
 
 
 def test_meta_fields_without_an_equivalent_are_reported():
     meta = Meta(user_id="u", session_key="s", metadata={"a": "b"}, store=True)
-    rendered = render(client_request(meta=meta), user_field="none")
-    assert "metadata" not in rendered.body
-    assert losses_of(rendered) == [
+    rendered_request = render(client_request(meta=meta), user_field="none")
+    assert "metadata" not in rendered_request.body
+    assert losses_of(rendered_request) == [
         ("user_id", "dropped"),
         ("session_key", "dropped"),
         ("metadata", "dropped"),
@@ -622,8 +632,8 @@ def test_meta_fields_without_an_equivalent_are_reported():
 
 
 def test_a_session_inside_the_users_id_is_no_loss():
-    rendered = render(body(metadata={"user_id": '{"session_id":"s"}'}))
-    assert rendered.report == ()
+    rendered_request = render(body(metadata={"user_id": '{"session_id":"s"}'}))
+    assert rendered_request.report == ()
 
 
 @pytest.mark.parametrize(
@@ -636,13 +646,13 @@ def test_a_session_inside_the_users_id_is_no_loss():
     ],
 )
 def test_the_service_tier_is_sent(tier: str, expected: str | None, reported: list[tuple[str, str]]):
-    rendered = render(client_request(meta=Meta(service_tier=tier)))
-    assert rendered.body.get("service_tier") == expected
-    assert losses_of(rendered) == reported
+    rendered_request = render(client_request(meta=Meta(service_tier=tier)))
+    assert rendered_request.body.get("service_tier") == expected
+    assert losses_of(rendered_request) == reported
 
 
 def test_unknown_fields_of_the_same_dialect_are_sent_and_others_reported():
-    rendered = render(
+    rendered_request = render(
         body(
             context_management={"edits": []},
             output_config={"effort": "low", "task_budget": {"total": 5}},
@@ -650,10 +660,10 @@ def test_unknown_fields_of_the_same_dialect_are_sent_and_others_reported():
             messages=[{"role": "user", "content": [text("a", weight=3)]}],
         )
     )
-    assert rendered.body["context_management"] == {"edits": []}
-    assert rendered.body["output_config"] == {"effort": "low", "task_budget": {"total": 5}}
-    assert rendered.body["metadata"] == {"team": "t"}
-    assert losses_of(rendered) == [("messages[0].content[0].weight", "dropped")]
+    assert rendered_request.body["context_management"] == {"edits": []}
+    assert rendered_request.body["output_config"] == {"effort": "low", "task_budget": {"total": 5}}
+    assert rendered_request.body["metadata"] == {"team": "t"}
+    assert losses_of(rendered_request) == [("messages[0].content[0].weight", "dropped")]
     foreign = render(client_request(extra={"openai_chat": {"modalities": ["text"]}}))
     assert losses_of(foreign) == [("modalities", "dropped")]
 

@@ -35,9 +35,9 @@ WHOLE = {
 }
 
 
-def parse_body(rendered: RenderedRequest | None = None, **fields: Any) -> Response:
+def parse_body(rendered_request: RenderedRequest | None = None, **fields: Any) -> Response:
     """Return the canonical response of a body with these fields changed."""
-    return DIALECT.provider.parse_response({**WHOLE, **fields}, traits(), rendered)
+    return DIALECT.provider.parse_response({**WHOLE, **fields}, traits(), rendered_request)
 
 
 def render_parts(*parts: Any, **fields: Any) -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -96,10 +96,12 @@ def test_all_blocks_are_read():
     ids=["object", "string", "other field", "no JSON", "null"],
 )
 def test_a_free_text_tool_gets_its_text_back(value: Any, expected: str):
-    rendered = RenderedRequest(body={}, client_names={"f": "a.b"}, custom_tools=frozenset({"f"}))
+    rendered_request = RenderedRequest(
+        body={}, client_names={"f": "a.b"}, custom_tools=frozenset({"f"})
+    )
     block = {"type": "tool_use", "id": "c", "name": "f", "input": value}
     call = ToolCall(id="c", name="a.b", raw_arguments=expected, custom=True)
-    assert parse_body(rendered, content=[block]).parts == (call,)
+    assert parse_body(rendered_request, content=[block]).parts == (call,)
 
 
 def test_tool_input_as_a_string_is_parsed_or_stored_raw():

@@ -319,12 +319,12 @@ def requests(draw: st.DrawFn) -> Request:
 def test_a_strict_server_accepts_every_rendered_request(request: Request, model: str):
     traits = traits_for("anthropic", model)
     try:
-        rendered = DIALECT.provider.render_request(request, traits)
+        rendered_request = DIALECT.provider.render_request(request, traits)
     except GatewayError as refused:
         assert refused.error.param
         return
-    body = json.loads(json.dumps(rendered.body))
-    refusal = anthropic_rules.refusal(body, rendered.headers, counting=False)
+    body = json.loads(json.dumps(rendered_request.body))
+    refusal = anthropic_rules.refusal(body, rendered_request.headers, counting=False)
     assert refusal is None, refusal
 
 

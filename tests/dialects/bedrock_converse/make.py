@@ -59,24 +59,28 @@ def frames(*events: tuple[str, Json]) -> list[Frame]:
 
 
 def events(
-    *messages: tuple[str, Json], rendered: RenderedRequest | None = None, model: str = CLAUDE
+    *messages: tuple[str, Json],
+    rendered_request: RenderedRequest | None = None,
+    model: str = CLAUDE,
 ) -> list[Event]:
     """Return the canonical events of a stream of these frames, checked against the grammar."""
-    parser = DIALECT.provider.stream_parser(traits(model), rendered)
+    parser = DIALECT.provider.stream_parser(traits(model), rendered_request)
     out = [event for item in frames(*messages) for event in parser.feed(item)]
     out += parser.close()
     check_stream(out)
     return out
 
 
-def response_from(*messages: tuple[str, Json], rendered: RenderedRequest | None = None) -> Response:
+def response_from(
+    *messages: tuple[str, Json], rendered_request: RenderedRequest | None = None
+) -> Response:
     """Return the whole response of a stream."""
-    return fold_events(events(*messages, rendered=rendered))
+    return fold_events(events(*messages, rendered_request=rendered_request))
 
 
-def parse_response(body: Json, rendered: RenderedRequest | None = None) -> Response:
+def parse_response(body: Json, rendered_request: RenderedRequest | None = None) -> Response:
     """Return the canonical response of a body."""
-    return DIALECT.provider.parse_response(body, traits(), rendered)
+    return DIALECT.provider.parse_response(body, traits(), rendered_request)
 
 
 def message(*content: Json, stop: str = "end_turn", **fields: Any) -> Json:

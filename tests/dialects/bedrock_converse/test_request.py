@@ -107,28 +107,28 @@ def test_media_are_sent_as_bytes() -> None:
 
 
 def test_a_document_gets_a_text_beside_it() -> None:
-    rendered = render(request_with_turns(user(Document(data=PDF))))
-    assert [list(block) for block in rendered.body["messages"][0]["content"]] == [
+    rendered_request = render(request_with_turns(user(Document(data=PDF))))
+    assert [list(block) for block in rendered_request.body["messages"][0]["content"]] == [
         ["document"],
         ["text"],
     ]
-    assert reported_fields(rendered.report) == [("messages[9]", "approximated")]
+    assert reported_fields(rendered_request.report) == [("messages[9]", "approximated")]
 
 
 def test_documents_above_the_limit_of_a_message_move_to_the_next() -> None:
     turns = [user(*(Document(data=PDF, path="d") for _ in range(3))) for _ in range(2)]
-    rendered = render(request_with_turns(*turns))
-    rendered_messages = rendered.body["messages"]
+    rendered_request = render(request_with_turns(*turns))
+    rendered_messages = rendered_request.body["messages"]
     assert [message["role"] for message in rendered_messages] == ["user", "assistant", "user"]
     counts = [sum("document" in b for b in message["content"]) for message in rendered_messages]
     assert counts == [5, 0, 1]
-    assert ("messages[9]", "approximated") in reported_fields(rendered.report)
+    assert ("messages[9]", "approximated") in reported_fields(rendered_request.report)
 
 
 def test_a_url_is_reported_and_an_s3_location_is_sent() -> None:
-    rendered = render(request_with_turns(user(Image(url="https://x/y.png", path="i"))))
-    assert "omitted" in rendered.body["messages"][0]["content"][0]["text"]
-    assert reported_fields(rendered.report) == [("i", "dropped")]
+    rendered_request = render(request_with_turns(user(Image(url="https://x/y.png", path="i"))))
+    assert "omitted" in rendered_request.body["messages"][0]["content"][0]["text"]
+    assert reported_fields(rendered_request.report) == [("i", "dropped")]
     (block,) = content(user(Image(url="s3://bucket/y.jpg")))
     assert block["image"] == {
         "format": "jpeg",
@@ -150,10 +150,12 @@ def test_an_image_in_a_result_stays_there_if_the_model_supports_it() -> None:
     turns = (USER_TURN, CALL, user(result(Text(text="see"), Image(data=PNG))))
     inside = render(request_with_turns(*turns, tools=(F,))).body["messages"][2]["content"]
     assert [list(b) for b in inside[0]["toolResult"]["content"]] == [["text"], ["image"]]
-    rendered = render(request_with_turns(*turns, tools=(F,)), "us.meta.llama3-2-90b-instruct-v1:0")
-    after = [list(block) for m in rendered.body["messages"][2:] for block in m["content"]]
+    rendered_request = render(
+        request_with_turns(*turns, tools=(F,)), "us.meta.llama3-2-90b-instruct-v1:0"
+    )
+    after = [list(block) for m in rendered_request.body["messages"][2:] for block in m["content"]]
     assert after == [["toolResult"], ["text"], ["image"]]
-    assert ("r", "approximated") in reported_fields(rendered.report)
+    assert ("r", "approximated") in reported_fields(rendered_request.report)
 
 
 def test_a_failed_result_is_sent_as_status_or_text() -> None:
@@ -167,23 +169,23 @@ def test_a_failed_result_is_sent_as_status_or_text() -> None:
 
 def test_text_beside_results_moves_into_a_result_if_required() -> None:
     turns = (USER_TURN, CALL, user(result(), Text(text="and now?")))
-    rendered = render(request_with_turns(*turns, tools=(F,)), LLAMA)
-    (block,) = rendered.body["messages"][2]["content"]
+    rendered_request = render(request_with_turns(*turns, tools=(F,)), LLAMA)
+    (block,) = rendered_request.body["messages"][2]["content"]
     assert block["toolResult"]["content"] == [{"text": "and now?"}]
-    assert ("messages[9]", "approximated") in reported_fields(rendered.report)
+    assert ("messages[9]", "approximated") in reported_fields(rendered_request.report)
 
 
 def test_a_history_with_calls_has_its_tools_named() -> None:
-    rendered = render(request_with_turns(USER_TURN, CALL, user(result(Text(text="ok")))))
-    (tool,) = rendered.body["toolConfig"]["tools"]
+    rendered_request = render(request_with_turns(USER_TURN, CALL, user(result(Text(text="ok")))))
+    (tool,) = rendered_request.body["toolConfig"]["tools"]
     assert tool["toolSpec"]["name"] == "f"
-    assert ("tools", "approximated") in reported_fields(rendered.report)
+    assert ("tools", "approximated") in reported_fields(rendered_request.report)
 
 
 def test_no_tools_are_offered_where_none_may_be_called() -> None:
-    rendered = render(client_request(tools=(F,), tool_choice=ToolChoice(mode="none")))
-    assert "toolConfig" not in rendered.body
-    assert rendered.report == ()
+    rendered_request = render(client_request(tools=(F,), tool_choice=ToolChoice(mode="none")))
+    assert "toolConfig" not in rendered_request.body
+    assert rendered_request.report == ()
 
 
 @pytest.mark.parametrize(
@@ -209,22 +211,22 @@ def test_parallel_false_is_sent_in_claudes_form() -> None:
         "type": "any",
         "disable_parallel_tool_use": True,
     }
-    rendered = render(
+    rendered_request = render(
         client_request(tools=(F,), tool_choice=choice, client_paths={"parallel": "p"}), NOVA
     )
-    assert reported_fields(rendered.report) == [("p", "dropped")]
+    assert reported_fields(rendered_request.report) == [("p", "dropped")]
 
 
 def test_cache_breakpoints_are_placed_after_their_block() -> None:
     hour, plain = CacheBreakpoint(ttl="1h"), CacheBreakpoint()
-    rendered = render(
+    rendered_request = render(
         client_request(
             instructions=(Text(text="s", cache=hour),),
             tools=(Tool(name="f", cache=plain),),
             turns=(user(Text(text="a", cache=plain), Text(text="b")),),
         )
     )
-    body = rendered.body
+    body = rendered_request.body
     assert body["system"][1] == {"cachePoint": {"type": "default", "ttl": "1h"}}
     assert body["toolConfig"]["tools"][1] == {"cachePoint": {"type": "default"}}
     assert [next(iter(block)) for block in body["messages"][0]["content"]] == [
@@ -232,23 +234,25 @@ def test_cache_breakpoints_are_placed_after_their_block() -> None:
         "cachePoint",
         "text",
     ]
-    assert rendered.report == ()
+    assert rendered_request.report == ()
 
 
 def test_nova_gets_no_lifetime_of_an_hour() -> None:
     hour = Text(text="s", cache=CacheBreakpoint(ttl="1h"))
-    rendered = render(client_request(instructions=(hour, hour), client_paths={"cache": "cc"}), NOVA)
-    assert rendered.body["system"][1] == {"cachePoint": {"type": "default"}}
-    assert reported_fields(rendered.report) == [("cc", "approximated")]
+    rendered_request = render(
+        client_request(instructions=(hour, hour), client_paths={"cache": "cc"}), NOVA
+    )
+    assert rendered_request.body["system"][1] == {"cachePoint": {"type": "default"}}
+    assert reported_fields(rendered_request.report) == [("cc", "approximated")]
 
 
 def test_four_cache_points_are_sent_and_lost_ones_reported() -> None:
     marked = tuple(Text(text=str(i), cache=CacheBreakpoint()) for i in range(6))
-    rendered = render(request_with_turns(user(*marked), client_paths={"cache": "cc"}))
-    blocks = rendered.body["messages"][0]["content"]
+    rendered_request = render(request_with_turns(user(*marked), client_paths={"cache": "cc"}))
+    blocks = rendered_request.body["messages"][0]["content"]
     assert sum("cachePoint" in block for block in blocks) == 4
     assert "cachePoint" not in blocks[1]
-    assert reported_fields(rendered.report) == [("cc", "approximated")]
+    assert reported_fields(rendered_request.report) == [("cc", "approximated")]
     assert reported_fields(
         render(request_with_turns(user(*marked), client_paths={"cache": "cc"}), LLAMA).report
     ) == [("cc", "dropped")]
@@ -297,9 +301,11 @@ def test_reasoning_is_requested_in_each_model_familys_form(
 
 
 def test_thinking_raises_the_default_max_tokens() -> None:
-    rendered = render(client_request(reasoning=ReasoningConfig(mode="budget", budget=20_000)))
-    assert rendered.body["inferenceConfig"] == {"maxTokens": 28_192}
-    assert reported_fields(rendered.report) == [("max_tokens", "defaulted")]
+    rendered_request = render(
+        client_request(reasoning=ReasoningConfig(mode="budget", budget=20_000))
+    )
+    assert rendered_request.body["inferenceConfig"] == {"maxTokens": 28_192}
+    assert reported_fields(rendered_request.report) == [("max_tokens", "defaulted")]
 
 
 @pytest.mark.parametrize("model", [CLAUDE, CLAUDE_NOW])
@@ -310,7 +316,7 @@ def test_reasoning_that_calls_without_theirs_skip_is_reported(model: str, replay
     thought = (Reasoning(text="t", signature=signature, path="t"),) if replayed else ()
     calls = replace(CALL, parts=(*thought, *CALL.parts))
     reasoning = ReasoningConfig(mode="budget", budget=2000)
-    rendered = render(
+    rendered_request = render(
         request_with_turns(
             USER_TURN,
             calls,
@@ -322,7 +328,7 @@ def test_reasoning_that_calls_without_theirs_skip_is_reported(model: str, replay
         model,
     )
     skips = not replayed and model == CLAUDE
-    report = {item.path: item.reason for item in rendered.report}
+    report = {item.path: item.reason for item in rendered_request.report}
     assert report.get("reasoning", "").startswith("no reasoning in this response") is skips
 
 
@@ -345,27 +351,30 @@ def test_a_search_result_is_text_for_models_without_them(nested: bool) -> None:
     blocks = render(request, CLAUDE).body["messages"][-1]["content"]
     assert "searchResult" in str(blocks)
     for model in (NOVA, LLAMA):
-        rendered = render(request, model)
-        (block,) = rendered.body["messages"][-1]["content"]
+        rendered_request = render(request, model)
+        (block,) = rendered_request.body["messages"][-1]["content"]
         if nested:
             (block,) = block["toolResult"]["content"]
         assert block == {"text": "T\nhttps://x.test\n\none\n\ntwo"}
-        assert reported_fields(rendered.report) == [
+        assert reported_fields(rendered_request.report) == [
             ("d", "approximated"),
             ("d.citations", "dropped"),
         ]
 
 
 def test_sampling_fields_are_dropped_with_thinking() -> None:
-    rendered = render(
+    rendered_request = render(
         client_request(
             reasoning=ReasoningConfig(mode="budget", budget=2000),
             max_output=9000,
             sampling=Sampling(temperature=0.2, top_p=0.97, top_k=3),
         )
     )
-    assert rendered.body["inferenceConfig"] == {"maxTokens": 9000, "topP": 0.97}
-    assert reported_fields(rendered.report) == [("temperature", "dropped"), ("top_k", "dropped")]
+    assert rendered_request.body["inferenceConfig"] == {"maxTokens": 9000, "topP": 0.97}
+    assert reported_fields(rendered_request.report) == [
+        ("temperature", "dropped"),
+        ("top_k", "dropped"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -387,7 +396,7 @@ def test_nova_accepts_no_limit_or_sampling_with_high_effort(
     effort: str, config: dict[str, Any], report: list[tuple[str, str]]
 ) -> None:
     """A ValidationException of Nova 2 otherwise (extended thinking, nova2-userguide)."""
-    rendered = render(
+    rendered_request = render(
         client_request(
             reasoning=ReasoningConfig(effort=effort),
             max_output=9000,
@@ -395,8 +404,8 @@ def test_nova_accepts_no_limit_or_sampling_with_high_effort(
         ),
         "us.amazon.nova-2-lite-v1:0",
     )
-    assert rendered.body["inferenceConfig"] == config
-    assert reported_fields(rendered.report) == report
+    assert rendered_request.body["inferenceConfig"] == config
+    assert reported_fields(rendered_request.report) == report
 
 
 def test_nova_caches_messages_and_no_tools() -> None:
@@ -406,10 +415,10 @@ def test_nova_caches_messages_and_no_tools() -> None:
         tools=(Tool(name="f", cache=mark, path="tools[0]"),),
         turns=(Turn(role="user", parts=(Text(text="a", cache=mark),)),),
     )
-    rendered = render(request, NOVA)
-    assert len(rendered.body["toolConfig"]["tools"]) == 1
-    assert rendered.body["messages"][0]["content"][1] == {"cachePoint": {"type": "default"}}
-    assert reported_fields(rendered.report) == [("cache_control", "dropped")]
+    rendered_request = render(request, NOVA)
+    assert len(rendered_request.body["toolConfig"]["tools"]) == 1
+    assert rendered_request.body["messages"][0]["content"][1] == {"cachePoint": {"type": "default"}}
+    assert reported_fields(rendered_request.report) == [("cache_control", "dropped")]
     assert len(render(request, CLAUDE).body["toolConfig"]["tools"]) == 2
 
 
@@ -419,9 +428,9 @@ def test_nova_caches_messages_and_no_tools() -> None:
 )
 def test_the_output_limit_of_an_agent_fits_the_model(model: str, max_tokens: int) -> None:
     """Claude Code requests 32,000 tokens of a model that it does not know."""
-    rendered = render(client_request(max_output=32_000), model)
-    assert rendered.body["inferenceConfig"]["maxTokens"] == max_tokens
-    assert bool(rendered.report) == (max_tokens < 32_000)
+    rendered_request = render(client_request(max_output=32_000), model)
+    assert rendered_request.body["inferenceConfig"]["maxTokens"] == max_tokens
+    assert bool(rendered_request.report) == (max_tokens < 32_000)
 
 
 @pytest.mark.parametrize(
@@ -430,16 +439,19 @@ def test_the_output_limit_of_an_agent_fits_the_model(model: str, max_tokens: int
 )
 def test_a_text_model_gets_a_note_in_place_of_an_image(model: str) -> None:
     image = Image(data=PNG, media_type="image/png", path="p")
-    rendered = render(request_with_turns(user(image)), model)
-    assert "omitted" in rendered.body["messages"][0]["content"][0]["text"]
-    assert reported_fields(rendered.report) == [("p", "dropped")]
+    rendered_request = render(request_with_turns(user(image)), model)
+    assert "omitted" in rendered_request.body["messages"][0]["content"][0]["text"]
+    assert reported_fields(rendered_request.report) == [("p", "dropped")]
 
 
 def test_nova_continues_an_assistant_message() -> None:
     """As in the request schema of its user guide."""
     prefill = Turn(role="assistant", parts=(Text(text="{"),), path="a")
-    rendered = render(request_with_turns(USER_TURN, prefill), NOVA)
-    assert rendered.body["messages"][-1] == {"role": "assistant", "content": [{"text": "{"}]}
+    rendered_request = render(request_with_turns(USER_TURN, prefill), NOVA)
+    assert rendered_request.body["messages"][-1] == {
+        "role": "assistant",
+        "content": [{"text": "{"}],
+    }
     with pytest.raises(GatewayError) as error:
         render(request_with_turns(USER_TURN, prefill), LLAMA)
     assert error.value.error.kind == "unsupported_param"
@@ -456,14 +468,14 @@ def test_nova_gets_tool_schemas_with_three_fields_at_the_root() -> None:
         "$defs": {"s": {"type": "string"}},
     }
     request = client_request(tools=(Tool(name="f", schema=schema, path="tools[0]"),))
-    rendered = render(request, NOVA)
-    (tool,) = rendered.body["toolConfig"]["tools"]
+    rendered_request = render(request, NOVA)
+    (tool,) = rendered_request.body["toolConfig"]["tools"]
     assert tool["toolSpec"]["inputSchema"]["json"] == {
         "type": "object",
         "properties": {"a": {"type": "string"}, "b": {"type": "object", "title": "B"}},
         "required": ["a"],
     }
-    assert reported_fields(rendered.report) == [("tools[0].schema", "approximated")]
+    assert reported_fields(rendered_request.report) == [("tools[0].schema", "approximated")]
     (tool,) = render(request, CLAUDE).body["toolConfig"]["tools"]
     assert tool["toolSpec"]["inputSchema"]["json"] == schema
 
@@ -476,10 +488,10 @@ def test_claude_accepts_a_temperature_or_a_top_p(
     model: str, top_p: float | None, report: list[tuple[str, str]]
 ) -> None:
     """A ValidationException of Claude 4.1 and newer otherwise (BerriAI/litellm#15070)."""
-    rendered = render(client_request(sampling=Sampling(temperature=0.3, top_p=0.8)), model)
-    assert rendered.body["inferenceConfig"].get("topP") == top_p
-    assert rendered.body["inferenceConfig"]["temperature"] == 0.3
-    assert reported_fields(rendered.report) == report
+    rendered_request = render(client_request(sampling=Sampling(temperature=0.3, top_p=0.8)), model)
+    assert rendered_request.body["inferenceConfig"].get("topP") == top_p
+    assert rendered_request.body["inferenceConfig"]["temperature"] == 0.3
+    assert reported_fields(rendered_request.report) == report
 
 
 @pytest.mark.parametrize(
@@ -496,9 +508,9 @@ def test_claude_accepts_a_temperature_or_a_top_p(
 def test_top_k_is_a_field_of_the_model(
     model: str, top_k: int, model_fields: dict[str, Any] | None, report: list[tuple[str, str]]
 ) -> None:
-    rendered = render(client_request(sampling=Sampling(top_k=top_k)), model)
-    assert rendered.body.get("additionalModelRequestFields") == model_fields
-    assert reported_fields(rendered.report) == report
+    rendered_request = render(client_request(sampling=Sampling(top_k=top_k)), model)
+    assert rendered_request.body.get("additionalModelRequestFields") == model_fields
+    assert reported_fields(rendered_request.report) == report
 
 
 def test_reasoning_is_sent_back_only_to_its_provider() -> None:
@@ -520,13 +532,13 @@ def test_reasoning_is_sent_back_only_to_its_provider() -> None:
         ),
         USER_TURN,
     )
-    rendered = render(request_with_turns(*turns))
-    assert rendered.body["messages"][1]["content"] == [
+    rendered_request = render(request_with_turns(*turns))
+    assert rendered_request.body["messages"][1]["content"] == [
         {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "S"}}},
         {"reasoningContent": {"redactedContent": "S"}},
         {"text": "yes"},
     ]
-    assert reported_fields(rendered.report) == [("t", "dropped")]
+    assert reported_fields(rendered_request.report) == [("t", "dropped")]
 
 
 def _all(signature: Signature) -> dict[str, Any]:
@@ -540,30 +552,30 @@ def test_a_schema_is_sent_as_text() -> None:
     inner = told_form["structure"]["jsonSchema"]
     assert inner["name"] == "an_answer"
     assert json.loads(inner["schema"])["properties"] == schema["properties"]
-    rendered = render(client_request(output=output), LLAMA)
-    assert "JSON Schema" in rendered.body["system"][-1]["text"]
-    assert reported_fields(rendered.report) == [("schema", "approximated")]
+    rendered_request = render(client_request(output=output), LLAMA)
+    assert "JSON Schema" in rendered_request.body["system"][-1]["text"]
+    assert reported_fields(rendered_request.report) == [("schema", "approximated")]
 
 
 def test_system_turns_in_the_middle_are_hoisted_and_a_last_one_becomes_a_user_turn() -> None:
     middle = Turn(role="system", parts=(Text(text="rule"),), path="m")
     response = Turn(role="assistant", parts=(Text(text="ok"),))
-    rendered = render(request_with_turns(USER_TURN, middle, response, USER_TURN))
-    assert rendered.body["system"] == [{"text": "rule"}]
-    assert reported_fields(rendered.report) == [("m", "approximated")]
+    rendered_request = render(request_with_turns(USER_TURN, middle, response, USER_TURN))
+    assert rendered_request.body["system"] == [{"text": "rule"}]
+    assert reported_fields(rendered_request.report) == [("m", "approximated")]
     last = render(request_with_turns(USER_TURN, response, middle)).body["messages"][-1]
     assert last == {"role": "user", "content": [{"text": "<system>\nrule\n</system>"}]}
 
 
 def test_labels_contain_the_user_and_valid_metadata() -> None:
     meta = Meta(user_id="{json}", metadata={"team": "blue", "bad": "a|b"})
-    rendered = render(
+    rendered_request = render(
         client_request(meta=meta, client_paths={"user_id": "user", "metadata": "metadata"})
     )
-    labels = rendered.body["requestMetadata"]
+    labels = rendered_request.body["requestMetadata"]
     assert labels["user"].startswith("sha256:")
     assert labels["team"] == "blue"
-    assert reported_fields(rendered.report) == [
+    assert reported_fields(rendered_request.report) == [
         ("user", "approximated"),
         ("metadata.bad", "dropped"),
     ]

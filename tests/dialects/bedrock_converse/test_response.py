@@ -82,13 +82,13 @@ def test_an_event_wrapped_under_its_name_is_parsed() -> None:
 
 
 def test_tool_names_are_restored_for_the_client() -> None:
-    rendered = RenderedRequest(
+    rendered_request = RenderedRequest(
         body={}, client_names={"a_b": "a.b"}, custom_tools=frozenset({"free"})
     )
     call = {"toolUseId": "c", "name": "a_b", "input": {"x": 1}}
     free = {"toolUseId": "d", "name": "free", "input": {"input": "words"}}
     response = parse_response(
-        message({"toolUse": call}, {"toolUse": free}, stop="tool_use"), rendered
+        message({"toolUse": call}, {"toolUse": free}, stop="tool_use"), rendered_request
     )
     assert response.parts == (
         ToolCall(id="c", name="a.b", arguments={"x": 1}),

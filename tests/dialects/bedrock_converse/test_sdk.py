@@ -28,11 +28,11 @@ from tests.fakes.bedrock_rules import CLAUDE, MODELS
 @given(requests(), st.sampled_from(MODELS))
 def test_a_strict_server_accepts_every_rendered_request(request: Request, model: str) -> None:
     try:
-        rendered = DIALECT.provider.render_request(request, traits_for("bedrock", model))
+        rendered_request = DIALECT.provider.render_request(request, traits_for("bedrock", model))
     except GatewayError as refused:
         assert refused.error.param
         return
-    body = json.loads(json.dumps(rendered.body))
+    body = json.loads(json.dumps(rendered_request.body))
     refusal = bedrock_rules.refusal(model, body)
     assert refusal is None, refusal
     if "claude" in model:  # the only ones that count

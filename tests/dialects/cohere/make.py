@@ -52,9 +52,9 @@ def reported_fields(report: tuple[Adaptation, ...]) -> list[tuple[str, str]]:
     return [(item.path, item.action) for item in report]
 
 
-def events(*messages: Json, rendered: RenderedRequest | None = None) -> list[Event]:
+def events(*messages: Json, rendered_request: RenderedRequest | None = None) -> list[Event]:
     """Return the canonical events of a stream of these frames, checked against the grammar."""
-    parser = DIALECT.provider.stream_parser(traits(), rendered)
+    parser = DIALECT.provider.stream_parser(traits(), rendered_request)
     out: list[Event] = []
     for item in messages:
         out += parser.feed(Frame(str(item.get("type", "")), json.dumps(item).encode()))
@@ -63,14 +63,14 @@ def events(*messages: Json, rendered: RenderedRequest | None = None) -> list[Eve
     return out
 
 
-def response_from(*messages: Json, rendered: RenderedRequest | None = None) -> Response:
+def response_from(*messages: Json, rendered_request: RenderedRequest | None = None) -> Response:
     """Return the whole response of a stream."""
-    return fold_events(events(*messages, rendered=rendered))
+    return fold_events(events(*messages, rendered_request=rendered_request))
 
 
-def parse_response(body: Any, rendered: RenderedRequest | None = None) -> Response:
+def parse_response(body: Any, rendered_request: RenderedRequest | None = None) -> Response:
     """Return the canonical response of a body."""
-    return DIALECT.provider.parse_response(body, traits(), rendered)
+    return DIALECT.provider.parse_response(body, traits(), rendered_request)
 
 
 def render_document(response: Response) -> Json:

@@ -59,18 +59,20 @@ def test_text_beside_calls_becomes_the_tool_plan() -> None:
 
 
 def test_empty_and_failed_results_are_sent_as_text() -> None:
-    rendered = render(request_with_turns(USER_TURN, CALL, user(result()), tools=(F,)))
-    assert rendered.body["messages"][2]["content"] == "(empty)"
-    assert reported_fields(rendered.report) == [("r", "approximated")]
+    rendered_request = render(request_with_turns(USER_TURN, CALL, user(result()), tools=(F,)))
+    assert rendered_request.body["messages"][2]["content"] == "(empty)"
+    assert reported_fields(rendered_request.report) == [("r", "approximated")]
     failed_result = user(result(Text(text="boom"), is_error=True))
-    rendered = render(request_with_turns(USER_TURN, CALL, failed_result, tools=(F,)))
-    assert rendered.body["messages"][2]["content"] == "Error: boom"
+    rendered_request = render(request_with_turns(USER_TURN, CALL, failed_result, tools=(F,)))
+    assert rendered_request.body["messages"][2]["content"] == "Error: boom"
 
 
 def test_documents_are_placed_where_they_can_be_cited() -> None:
-    rendered = render(request_with_turns(user(Document(text="plain", title="T"))))
-    assert rendered.body["documents"] == [{"id": "doc_0", "data": {"text": "plain", "title": "T"}}]
-    assert rendered.body["messages"] == [{"role": "user", "content": "See the documents."}]
+    rendered_request = render(request_with_turns(user(Document(text="plain", title="T"))))
+    assert rendered_request.body["documents"] == [
+        {"id": "doc_0", "data": {"text": "plain", "title": "T"}}
+    ]
+    assert rendered_request.body["messages"] == [{"role": "user", "content": "See the documents."}]
     inside = user(result(Document(text="found")))
     content = render(request_with_turns(USER_TURN, CALL, inside, tools=(F,))).body["messages"][2][
         "content"
@@ -90,9 +92,9 @@ def test_an_image_is_sent_to_a_model_with_vision() -> None:
     turn = user(Text(text="look"), Image(data=PNG, detail="low", path="i"))
     content = render(request_with_turns(turn), VISION).body["messages"][0]["content"]
     assert content[1]["image_url"] == {"url": f"data:image/png;base64,{PNG}", "detail": "low"}
-    rendered = render(request_with_turns(turn), PLAIN)
-    assert "omitted" in rendered.body["messages"][0]["content"][1]["text"]
-    assert reported_fields(rendered.report) == [("i", "dropped")]
+    rendered_request = render(request_with_turns(turn), PLAIN)
+    assert "omitted" in rendered_request.body["messages"][0]["content"][1]["text"]
+    assert reported_fields(rendered_request.report) == [("i", "dropped")]
 
 
 @pytest.mark.parametrize(
@@ -120,12 +122,14 @@ def test_reasoning_is_sent_back_only_to_its_provider() -> None:
         Reasoning(text="no", signature=Signature(provider="openai", model="x"), path="t"),
         Text(text="yes"),
     )
-    rendered = render(request_with_turns(USER_TURN, Turn(role="assistant", parts=parts), USER_TURN))
-    assert rendered.body["messages"][1]["content"] == [
+    rendered_request = render(
+        request_with_turns(USER_TURN, Turn(role="assistant", parts=parts), USER_TURN)
+    )
+    assert rendered_request.body["messages"][1]["content"] == [
         {"type": "thinking", "thinking": "hm"},
         {"type": "text", "text": "yes"},
     ]
-    assert reported_fields(rendered.report) == [("t", "dropped")]
+    assert reported_fields(rendered_request.report) == [("t", "dropped")]
 
 
 @pytest.mark.parametrize(
@@ -146,15 +150,15 @@ def test_reasoning_is_sent_back_only_to_its_provider() -> None:
 def test_reasoning_is_a_switch_and_a_budget(
     reasoning: ReasoningConfig, expected: dict[str, Any], report: list[tuple[str, str]]
 ) -> None:
-    rendered = render(client_request(reasoning=reasoning, max_output=10_000))
-    assert rendered.body["thinking"] == expected
-    assert reported_fields(rendered.report) == report
+    rendered_request = render(client_request(reasoning=reasoning, max_output=10_000))
+    assert rendered_request.body["thinking"] == expected
+    assert reported_fields(rendered_request.report) == report
 
 
 def test_thinking_is_dropped_for_a_model_without_reasoning() -> None:
-    rendered = render(client_request(reasoning=ReasoningConfig(effort="low")), PLAIN)
-    assert "thinking" not in rendered.body
-    assert reported_fields(rendered.report) == [("reasoning", "dropped")]
+    rendered_request = render(client_request(reasoning=ReasoningConfig(effort="low")), PLAIN)
+    assert "thinking" not in rendered_request.body
+    assert reported_fields(rendered_request.report) == [("reasoning", "dropped")]
 
 
 def test_sampling_values_are_clamped_to_the_supported_range() -> None:
@@ -166,12 +170,12 @@ def test_sampling_values_are_clamped_to_the_supported_range() -> None:
         temperature=0.3,
         stop=tuple("abcdef"),
     )
-    rendered = render(client_request(sampling=sampling))
-    body = rendered.body
+    rendered_request = render(client_request(sampling=sampling))
+    body = rendered_request.body
     assert (body["p"], body["k"], body["frequency_penalty"]) == (0.01, 500, 1.0)
     assert body["stop_sequences"] == list("abcde")
     assert "presence_penalty" not in body
-    assert {path for path, _ in reported_fields(rendered.report)} == {
+    assert {path for path, _ in reported_fields(rendered_request.report)} == {
         "top_p",
         "top_k",
         "frequency_penalty",
@@ -187,14 +191,14 @@ def test_a_schema_is_the_response_format_unless_there_are_tools() -> None:
         "type": "json_object",
         "json_schema": schema,
     }
-    rendered = render(client_request(output=output, tools=(F,)))
-    assert reported_fields(rendered.report) == [("format", "dropped")]
+    rendered_request = render(client_request(output=output, tools=(F,)))
+    assert reported_fields(rendered_request.report) == [("format", "dropped")]
 
 
 def test_fields_without_a_cohere_equivalent_are_reported() -> None:
     meta = Meta(user_id="u", metadata={"a": "b"}, store=True, service_tier="flex")
-    rendered = render(client_request(meta=meta, extra={"openai_chat": {"audio": {}}}))
-    assert reported_fields(rendered.report) == [
+    rendered_request = render(client_request(meta=meta, extra={"openai_chat": {"audio": {}}}))
+    assert reported_fields(rendered_request.report) == [
         ("user_id", "dropped"),
         ("metadata", "dropped"),
         ("store", "dropped"),

@@ -27,11 +27,11 @@ from tests.fakes.cohere_rules import MODELS, PLAIN
 @given(requests(), st.sampled_from(MODELS))
 def test_a_strict_server_accepts_every_rendered_request(request: Request, model: str) -> None:
     try:
-        rendered = DIALECT.provider.render_request(request, traits_for("cohere", model))
+        rendered_request = DIALECT.provider.render_request(request, traits_for("cohere", model))
     except GatewayError as refused:
         assert refused.error.param
         return
-    body = json.loads(json.dumps(rendered.body))
+    body = json.loads(json.dumps(rendered_request.body))
     refusal = cohere_rules.refusal(body)
     assert refusal is None, refusal
 

@@ -116,10 +116,10 @@ def embed(client: str, upstream: str) -> Embedded:
     parser, provider = DIALECTS[client].embed_client, DIALECTS[upstream].embed_provider
     assert parser is not None and provider is not None
     request = parser.parse_embed(source.request)
-    rendered = provider.render_embed(request, traits_for(target.preset, target.model))
+    rendered_request = provider.render_embed(request, traits_for(target.preset, target.model))
     body = parser.render_embed(provider.parse_embed(target.response), request, _CONTEXT)
-    report = () if client == upstream else tuple(adaptation_rows(rendered.report))
-    upstream_request = msgspec.json.encode(rendered.body)
+    report = () if client == upstream else tuple(adaptation_rows(rendered_request.report))
+    upstream_request = msgspec.json.encode(rendered_request.body)
     return Embedded(client, upstream, upstream_request, report, source.vectors(body))
 
 

@@ -109,18 +109,22 @@ def frame(data: Any) -> Frame:
     return Frame("", json.dumps(data).encode())
 
 
-def events(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) -> list[Event]:
+def events(
+    *chunks: Any, rendered_request: RenderedRequest | None = None, **flags: Any
+) -> list[Event]:
     """Return the canonical events of a stream of these chunks, checked against the grammar."""
-    parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
+    parser = DIALECT.provider.stream_parser(traits(**flags), rendered_request)
     out = [event for item in chunks for event in parser.feed(frame(item))]
     out += parser.close()
     check_stream(out)
     return out
 
 
-def response_from(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
+def response_from(
+    *chunks: Any, rendered_request: RenderedRequest | None = None, **flags: Any
+) -> Response:
     """Return the whole response of a stream."""
-    return fold_events(events(*chunks, rendered=rendered, **flags))
+    return fold_events(events(*chunks, rendered_request=rendered_request, **flags))
 
 
 def response_context(**fields: Any) -> ResponseContext:

@@ -48,9 +48,9 @@ def test_each_text_of_a_batch_keeps_its_own_settings():
 def test_settings_per_text_are_reported_as_dropped_for_other_providers():
     assert OTHER.embed_provider is not None
     parsed_request = parse({"requests": [QUERY, TITLED]})
-    rendered = OTHER.embed_provider.render_embed(parsed_request, traits())
-    assert rendered.body == {"model": "acme-1", "input": ["a", "b"], "dimensions": 8}
-    assert reported_fields(rendered.report) == [
+    rendered_request = OTHER.embed_provider.render_embed(parsed_request, traits())
+    assert rendered_request.body == {"model": "acme-1", "input": ["a", "b"], "dimensions": 8}
+    assert reported_fields(rendered_request.report) == [
         ("requests[].taskType", "dropped"),
         ("requests[].title", "dropped"),
     ]
@@ -58,14 +58,16 @@ def test_settings_per_text_are_reported_as_dropped_for_other_providers():
 
 def test_a_prediction_has_one_length_for_all():
     shorter = {**TITLED, "outputDimensionality": 4}
-    rendered = render(parse({"requests": [QUERY, shorter]}), embed_form="predict")
-    assert rendered.body == {
+    rendered_request = render(parse({"requests": [QUERY, shorter]}), embed_form="predict")
+    assert rendered_request.body == {
         "instances": [
             {"content": "a", "task_type": "RETRIEVAL_QUERY"},
             {"content": "b", "task_type": "RETRIEVAL_DOCUMENT", "title": "T"},
         ]
     }
-    assert reported_fields(rendered.report) == [("requests[].outputDimensionality", "dropped")]
+    assert reported_fields(rendered_request.report) == [
+        ("requests[].outputDimensionality", "dropped")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -117,9 +119,9 @@ def test_settings_that_googles_sdk_writes_for_vertex_ai_are_parsed():
 
 def test_other_providers_get_the_dimensions_of_a_vertex_ai_request():
     assert OTHER.embed_provider is not None
-    rendered = OTHER.embed_provider.render_embed(parse(CONFIGURED), traits())
-    assert rendered.body == {"model": "acme-1", "input": ["a"], "dimensions": 8}
-    assert reported_fields(rendered.report) == [
+    rendered_request = OTHER.embed_provider.render_embed(parse(CONFIGURED), traits())
+    assert rendered_request.body == {"model": "acme-1", "input": ["a"], "dimensions": 8}
+    assert reported_fields(rendered_request.report) == [
         ("embedContentConfig.taskType", "dropped"),
         ("title", "dropped"),
         ("embedContentConfig", "dropped"),

@@ -18,9 +18,9 @@ METADATA = {
 def test_metadata_is_sent_to_vertex_ai_where_it_is_a_valid_label():
     """Others are refused: lowercase letters, digits, underscores and dashes, at most 63."""
     request = client_request(meta=Meta(metadata=METADATA))
-    rendered = render(request, metadata=True)
-    assert rendered.body["labels"] == {"team": "a-1", "größe": ""}
-    assert reported_fields(rendered.report) == [
+    rendered_request = render(request, metadata=True)
+    assert rendered_request.body["labels"] == {"team": "a-1", "größe": ""}
+    assert reported_fields(rendered_request.report) == [
         (f"metadata.{name}", "dropped") for name in ("Trace", "1st", "note", "n")
     ]
     only_invalid = render(client_request(meta=Meta(metadata={"A": "B"})), metadata=True)

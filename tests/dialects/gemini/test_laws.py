@@ -196,9 +196,9 @@ def requests(draw: st.DrawFn) -> Request:
 
 @given(requests())
 def test_a_rendered_request_parses_to_the_same_request(request: Request):
-    rendered = DIALECT.provider.render_request(request, ABLE)
-    assert rendered.report == ()
-    request_body = {**rendered.body, "model": request.model, "stream": request.stream}
+    rendered_request = DIALECT.provider.render_request(request, ABLE)
+    assert rendered_request.report == ()
+    request_body = {**rendered_request.body, "model": request.model, "stream": request.stream}
     assert without_paths(DIALECT.client.parse_request(request_body, {})) == without_paths(request)
 
 

@@ -105,9 +105,11 @@ def test_extra_fields_of_a_part_are_sent_or_reported():
     beside = {"mediaResolution": {"level": "MEDIA_RESOLUTION_LOW"}}
     image = {"inlineData": {"mimeType": "image/png", "data": PNG}, **beside}
     film = {"inlineData": {"mimeType": "video/mp4", "data": "AAAA"}, **beside}
-    rendered = render(body(content(text(), image, film)))
-    assert reported_fields(rendered.report) == [("contents[0].parts[1].mediaResolution", "dropped")]
-    assert rendered.body["contents"][0]["parts"][2] == film
+    rendered_request = render(body(content(text(), image, film)))
+    assert reported_fields(rendered_request.report) == [
+        ("contents[0].parts[1].mediaResolution", "dropped")
+    ]
+    assert rendered_request.body["contents"][0]["parts"][2] == film
 
 
 def test_a_field_with_its_default_value_is_not_reported():
@@ -166,9 +168,9 @@ def test_the_mode_validated_survives_a_round_trip(names: dict[str, Any]):
     tool_config = {"functionCallingConfig": {"mode": "VALIDATED", **names}}
     functions = [{"name": "f"}, {"name": "g"}]
     request = body(tools=[{"functionDeclarations": functions}], toolConfig=tool_config)
-    rendered = render(request)
-    assert rendered.body["toolConfig"] == tool_config
-    assert rendered.report == ()
+    rendered_request = render(request)
+    assert rendered_request.body["toolConfig"] == tool_config
+    assert rendered_request.report == ()
 
 
 @pytest.mark.parametrize(
@@ -185,9 +187,9 @@ def test_the_mode_validated_makes_functions_strict(dialect: str):
             generationConfig={"maxOutputTokens": 99},
         )
     )
-    rendered = DIALECTS[dialect].provider.render_request(request, Traits())
-    assert rendered.report == ()
-    sent_text = json.dumps(rendered.body)
+    rendered_request = DIALECTS[dialect].provider.render_request(request, Traits())
+    assert rendered_request.report == ()
+    sent_text = json.dumps(rendered_request.body)
     assert sent_text.count('"strict": true') == 2 or '"strict_tools": true' in sent_text
 
 
@@ -199,9 +201,9 @@ def test_the_mode_validated_is_reported_for_a_schema_that_cannot_be_strict():
             toolConfig={"functionCallingConfig": {"mode": "VALIDATED"}},
         )
     )
-    rendered = OPENAI_CHAT.provider.render_request(request, Traits())
-    assert rendered.body["tools"][0]["function"]["strict"] is False
-    assert reported_fields(rendered.report) == [
+    rendered_request = OPENAI_CHAT.provider.render_request(request, Traits())
+    assert rendered_request.body["tools"][0]["function"]["strict"] is False
+    assert reported_fields(rendered_request.report) == [
         ("tools[0].functionDeclarations[0].strict", "approximated")
     ]
 
@@ -343,10 +345,10 @@ TOKENS = {"reasoning_budgets": (128, 24_576)}
 def test_thinking_is_requested_in_the_models_form(
     reasoning: ReasoningConfig, flags: dict[str, Any], config: dict[str, Any], report: list[str]
 ):
-    rendered = render(client_request(reasoning=reasoning), **flags)
+    rendered_request = render(client_request(reasoning=reasoning), **flags)
     expected = {**config, "includeThoughts": True}
-    assert rendered.body["generationConfig"]["thinkingConfig"] == expected
-    assert [path for path, _ in reported_fields(rendered.report)] == report
+    assert rendered_request.body["generationConfig"]["thinkingConfig"] == expected
+    assert [path for path, _ in reported_fields(rendered_request.report)] == report
 
 
 @pytest.mark.parametrize(
@@ -360,15 +362,17 @@ def test_thinking_is_requested_in_the_models_form(
 def test_thinking_is_switched_off_as_far_as_it_can_be(
     flags: dict[str, Any], config: dict[str, Any], bent: bool
 ):
-    rendered = render(client_request(reasoning=ReasoningConfig(effort="none")), **flags)
-    assert rendered.body["generationConfig"]["thinkingConfig"] == config
-    assert bool(rendered.report) == bent
+    rendered_request = render(client_request(reasoning=ReasoningConfig(effort="none")), **flags)
+    assert rendered_request.body["generationConfig"]["thinkingConfig"] == config
+    assert bool(rendered_request.report) == bent
 
 
 def test_thinking_is_dropped_for_a_model_without_reasoning():
-    rendered = render(client_request(reasoning=ReasoningConfig(effort="low")), reasoning=False)
-    assert "generationConfig" not in rendered.body
-    assert reported_fields(rendered.report) == [("reasoning", "dropped")]
+    rendered_request = render(
+        client_request(reasoning=ReasoningConfig(effort="low")), reasoning=False
+    )
+    assert "generationConfig" not in rendered_request.body
+    assert reported_fields(rendered_request.report) == [("reasoning", "dropped")]
 
 
 # --- signatures --------------------------------------------------------------------------
@@ -386,9 +390,11 @@ def steps(*assistant: Any) -> tuple[Turn, ...]:
 
 
 def rendered_contents(*assistant: Any) -> tuple[list[Any], list[tuple[str, str]]]:
-    rendered = render(client_request(turns=steps(*assistant)), **DEMANDS)
-    parts = rendered.body["contents"][1]["parts"]
-    return [part.get("thoughtSignature") for part in parts], reported_fields(rendered.report)
+    rendered_request = render(client_request(turns=steps(*assistant)), **DEMANDS)
+    parts = rendered_request.body["contents"][1]["parts"]
+    return [part.get("thoughtSignature") for part in parts], reported_fields(
+        rendered_request.report
+    )
 
 
 CALL = ToolCall(id="c", name="f", arguments={}, path="messages[1].tool_calls[0]")
@@ -411,10 +417,10 @@ def test_a_thought_whose_signature_follows_later_is_sent_back():
     thought = Reasoning(text="hm", signature=state)
     signed_call = replace(CALL, signature=OWN)
     turn = Turn(role="assistant", parts=(thought, Text(text="say"), signed_call))
-    rendered = render(client_request(turns=(USER_TURN, turn)), **DEMANDS)
-    parts = rendered.body["contents"][1]["parts"]
+    rendered_request = render(client_request(turns=(USER_TURN, turn)), **DEMANDS)
+    parts = rendered_request.body["contents"][1]["parts"]
     assert parts[:2] == [{"text": "hm", "thought": True}, {"text": "say"}]
-    assert [item for item in rendered.report if "reasoning" in item.reason] == []
+    assert [item for item in rendered_request.report if "reasoning" in item.reason] == []
 
 
 def test_another_models_signature_is_dropped_and_reported():
@@ -428,8 +434,8 @@ def test_another_models_signature_is_dropped_and_reported():
 
 def test_steps_of_earlier_turns_need_no_sentinel():
     history = (*steps(CALL), Turn(role="assistant", parts=(Text(text="done"),)), USER_TURN)
-    rendered = render(client_request(turns=history), **DEMANDS)
-    assert "thoughtSignature" not in rendered.body["contents"][1]["parts"][0]
+    rendered_request = render(client_request(turns=history), **DEMANDS)
+    assert "thoughtSignature" not in rendered_request.body["contents"][1]["parts"][0]
 
 
 def test_a_state_token_is_sent_as_base64():
@@ -487,21 +493,21 @@ def test_an_image_in_a_result_is_inside_or_after_it(inside: bool):
     history = steps(CALL)[:2] + (
         Turn(role="user", parts=(ToolResult(id="c", parts=(image,), path="m"),)),
     )
-    rendered = render(client_request(turns=history), tool_result_images=inside)
-    parts = rendered.body["contents"][2]["parts"]
+    rendered_request = render(client_request(turns=history), tool_result_images=inside)
+    parts = rendered_request.body["contents"][2]["parts"]
     assert (len(parts) == 1) == inside
     assert ("parts" in parts[0]["functionResponse"]) == inside
-    assert (reported_fields(rendered.report) == []) == inside
+    assert (reported_fields(rendered_request.report) == []) == inside
 
 
 def test_a_later_system_message_becomes_a_user_turn():
     system = Turn(role="system", parts=(Text(text="Be kind."),), effort="low", path="messages[1]")
-    rendered = render(client_request(turns=(USER_TURN, system)))
-    assert rendered.body["contents"] == [
+    rendered_request = render(client_request(turns=(USER_TURN, system)))
+    assert rendered_request.body["contents"] == [
         {"role": "user", "parts": [{"text": "hi"}, {"text": "<system>\nBe kind.\n</system>"}]}
     ]
-    assert rendered.body["generationConfig"]["thinkingConfig"]["thinkingLevel"] == "LOW"
-    assert ("messages[1]", "approximated") in reported_fields(rendered.report)
+    assert rendered_request.body["generationConfig"]["thinkingConfig"]["thinkingLevel"] == "LOW"
+    assert ("messages[1]", "approximated") in reported_fields(rendered_request.report)
 
 
 def test_a_model_turn_may_not_be_first_or_last():
@@ -524,9 +530,9 @@ def test_a_model_turn_may_not_be_first_or_last():
     ],
 )
 def test_media_are_sent_in_googles_format(part: Any, expected: str, expected_losses: list[Any]):
-    rendered = render(client_request(turns=(Turn(role="user", parts=(part,)),)))
-    assert expected in rendered.body["contents"][0]["parts"][0]
-    assert reported_fields(rendered.report) == expected_losses
+    rendered_request = render(client_request(turns=(Turn(role="user", parts=(part,)),)))
+    assert expected in rendered_request.body["contents"][0]["parts"][0]
+    assert reported_fields(rendered_request.report) == expected_losses
 
 
 def test_a_file_of_another_provider_is_refused():
@@ -541,7 +547,7 @@ def test_a_file_of_another_provider_is_refused():
 
 
 def test_fields_without_equivalent_are_reported():
-    rendered = render(
+    rendered_request = render(
         client_request(
             sampling=Sampling(min_p=0.1, logit_bias={"1": 1.0}, stop=tuple("abcdef"), n=9),
             meta=Meta(user_id="u", session_key="s", metadata={"a": "b"}),
@@ -555,37 +561,37 @@ def test_fields_without_equivalent_are_reported():
         ),
         metadata=False,
     )
-    assert {path for path, _ in reported_fields(rendered.report)} == {
+    assert {path for path, _ in reported_fields(rendered_request.report)} == {
         *("min_p", "logit_bias", "stop", "n", "user_id", "session_key", "metadata"),
         *("name", "verbosity", "parallel", "tools[0].strict", "tools[2]"),
     }
-    assert rendered.body["toolConfig"]["functionCallingConfig"]["mode"] == "VALIDATED"
-    assert {"googleSearch": {}} in rendered.body["tools"]
-    assert rendered.body["generationConfig"]["responseMimeType"] == "application/json"
+    assert rendered_request.body["toolConfig"]["functionCallingConfig"]["mode"] == "VALIDATED"
+    assert {"googleSearch": {}} in rendered_request.body["tools"]
+    assert rendered_request.body["generationConfig"]["responseMimeType"] == "application/json"
 
 
 def test_strict_tools_select_the_mode_validated():
     tools = (Tool(name="f", strict=True, path="tools[0]"), Tool(name="g", path="tools[1]"))
-    rendered = render(client_request(tools=tools))
-    assert rendered.body["toolConfig"]["functionCallingConfig"]["mode"] == "VALIDATED"
-    assert reported_fields(rendered.report) == [("tools[0].strict", "approximated")]
+    rendered_request = render(client_request(tools=tools))
+    assert rendered_request.body["toolConfig"]["functionCallingConfig"]["mode"] == "VALIDATED"
+    assert reported_fields(rendered_request.report) == [("tools[0].strict", "approximated")]
 
 
 def test_the_mode_validated_of_a_google_client_is_sent_unchanged():
     calling_config = {"functionCallingConfig": {"mode": "VALIDATED"}}
     tools = [{"functionDeclarations": [{"name": "f"}]}]
-    rendered = render(body(tools=tools, toolConfig=calling_config))
-    assert rendered.body["toolConfig"] == calling_config
-    assert rendered.report == ()
+    rendered_request = render(body(tools=tools, toolConfig=calling_config))
+    assert rendered_request.body["toolConfig"] == calling_config
+    assert rendered_request.report == ()
 
 
 def test_a_strict_tool_that_is_not_allowed_does_not_change_the_mode():
     tools = (Tool(name="f", strict=True, path="tools[0]"), Tool(name="g", path="tools[1]"))
-    rendered = render(
+    rendered_request = render(
         client_request(tools=tools, tool_choice=ToolChoice(mode="allowed", names=("g",)))
     )
-    assert rendered.body["toolConfig"]["functionCallingConfig"]["mode"] == "AUTO"
-    assert "tools[0].strict" not in {path for path, _ in reported_fields(rendered.report)}
+    assert rendered_request.body["toolConfig"]["functionCallingConfig"]["mode"] == "AUTO"
+    assert "tools[0].strict" not in {path for path, _ in reported_fields(rendered_request.report)}
 
 
 @pytest.mark.parametrize(
@@ -605,21 +611,21 @@ def test_an_older_model_gets_the_output_format_beside_tools_as_an_instruction(
 ):
     tools = (Tool(name="f", path="tools[0]"),)
     request = client_request(output=output, tools=tools, instructions=(Text(text="s"),))
-    rendered = render(request, structured_with_tools=False)
-    assert "generationConfig" not in rendered.body
-    assert rendered.body["systemInstruction"]["parts"] == [{"text": "s"}, {"text": hint}]
-    assert reported_fields(rendered.report) == [(path, "approximated"), ("name", "dropped")]
+    rendered_request = render(request, structured_with_tools=False)
+    assert "generationConfig" not in rendered_request.body
+    assert rendered_request.body["systemInstruction"]["parts"] == [{"text": "s"}, {"text": hint}]
+    assert reported_fields(rendered_request.report) == [(path, "approximated"), ("name", "dropped")]
     without_tools = render(client_request(output=output), structured_with_tools=False)
     assert without_tools.body["generationConfig"]["responseMimeType"] == "application/json"
 
 
 def test_names_that_google_rejects_are_mapped_back():
     names = ("a.b:c", "1st", "ä", "ü", "_1st", "x" * 200, "a.b/d")
-    rendered = render(client_request(tools=tuple(Tool(name=name) for name in names)))
-    rendered_names = [f["name"] for f in rendered.body["tools"][0]["functionDeclarations"]]
+    rendered_request = render(client_request(tools=tuple(Tool(name=name) for name in names)))
+    rendered_names = [f["name"] for f in rendered_request.body["tools"][0]["functionDeclarations"]]
     assert len(set(rendered_names)) == len(names)
     assert (rendered_names[0], rendered_names[-1]) == ("a.b:c", "a.b_d")
-    assert [rendered.client_names.get(name, name) for name in rendered_names] == list(names)
+    assert [rendered_request.client_names.get(name, name) for name in rendered_names] == list(names)
 
 
 def test_a_token_count_accepts_a_complete_request():

@@ -205,11 +205,12 @@ def test_token_counts_are_split_by_kind():
 
 
 def test_tool_names_and_free_text_are_restored_for_the_client():
-    rendered = RenderedRequest(
+    rendered_request = RenderedRequest(
         body={}, client_names={"f_1": "f.1"}, custom_tools=frozenset({"free"})
     )
     response = response_from(
-        chunk(call("f_1"), call("free", {"input": "x"}), reason="STOP"), rendered=rendered
+        chunk(call("f_1"), call("free", {"input": "x"}), reason="STOP"),
+        rendered_request=rendered_request,
     )
     assert [part.name for part in response.parts if isinstance(part, ToolCall)] == ["f.1", "free"]
     assert response.parts[1] == ToolCall(
@@ -303,7 +304,7 @@ def test_further_candidates_are_responses_of_their_own():
     last = chunk(reason="STOP")
     last["candidates"].append({"index": 1, "content": model(call()), "finishReason": "STOP"})
     assert response_from(first, last).alternatives == ()  # as nobody asked for it
-    response = response_from(first, last, rendered=SEVERAL)
+    response = response_from(first, last, rendered_request=SEVERAL)
     assert response.parts == (Text(text="a"),)
     assert response.alternatives[0].parts[0] == Text(text="b")
     assert (response.finish.reason, response.alternatives[0].finish.reason) == ("stop", "tool")
@@ -315,7 +316,7 @@ def test_further_candidates_are_responses_of_their_own():
 def test_a_candidate_without_an_end_fails_the_stream():
     response_body = chunk(text("a"), reason="STOP")
     response_body["candidates"].append({"index": 1, "content": model(text("b"))})
-    assert isinstance(events(response_body, rendered=SEVERAL)[-1], Failed)
+    assert isinstance(events(response_body, rendered_request=SEVERAL)[-1], Failed)
 
 
 def test_log_probabilities_are_parsed_and_rendered():
@@ -331,15 +332,17 @@ def test_log_probabilities_are_parsed_and_rendered():
 
 
 def test_a_call_without_an_id_gets_one_from_its_position():
-    rendered = RenderedRequest(body={"contents": [{}, {}, {}]})
-    response = response_from({**chunk(call(), reason="STOP"), "responseId": ""}, rendered=rendered)
+    rendered_request = RenderedRequest(body={"contents": [{}, {}, {}]})
+    response = response_from(
+        {**chunk(call(), reason="STOP"), "responseId": ""}, rendered_request=rendered_request
+    )
     assert [part.id for part in response.parts if isinstance(part, ToolCall)] == ["call_3_0"]
 
 
 def test_a_refused_prompt_is_a_response_in_a_stream_too():
     failed_event = Failed(Error(kind="content_policy", message="no"))
-    [rendered] = rendered_frames([failed_event])
-    assert rendered["promptFeedback"]["blockReason"] == "PROHIBITED_CONTENT"
+    [frame] = rendered_frames([failed_event])
+    assert frame["promptFeedback"]["blockReason"] == "PROHIBITED_CONTENT"
     assert (
         "error" in rendered_frames([Start(), BlockStart(kind="text"), Delta("a"), failed_event])[-1]
     )

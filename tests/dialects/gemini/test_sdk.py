@@ -223,10 +223,10 @@ def test_a_strict_server_accepts_every_rendered_request(request: Request, model:
     turns = tuple(replace(turn, parts=_foreign(turn.parts)) for turn in request.turns)
     request = replace(request, turns=turns)
     try:
-        rendered = DIALECT.provider.render_request(request, traits_for("gemini", model))
+        rendered_request = DIALECT.provider.render_request(request, traits_for("gemini", model))
     except GatewayError as refused:
         assert refused.error.param
         return
-    body = json.loads(json.dumps(rendered.body))
+    body = json.loads(json.dumps(rendered_request.body))
     refusal = gemini_rules.refusal(body, model)
     assert refusal is None, refusal

@@ -93,9 +93,11 @@ def last_line(reason: str = "stop", **fields: Any) -> dict[str, Any]:
     return line(done=True, done_reason=reason, **fields)
 
 
-def events(*lines: Any, rendered: RenderedRequest | None = None, **flags: Any) -> list[Event]:
+def events(
+    *lines: Any, rendered_request: RenderedRequest | None = None, **flags: Any
+) -> list[Event]:
     """Return the checked events of a stream of lines; a string is passed unchanged."""
-    parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
+    parser = DIALECT.provider.stream_parser(traits(**flags), rendered_request)
     out: list[Event] = []
     for item in lines:
         data = item.encode() if isinstance(item, str) else json.dumps(item).encode()
@@ -105,9 +107,11 @@ def events(*lines: Any, rendered: RenderedRequest | None = None, **flags: Any) -
     return out
 
 
-def parse_lines(*lines: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
+def parse_lines(
+    *lines: Any, rendered_request: RenderedRequest | None = None, **flags: Any
+) -> Response:
     """Return the response of a stream of lines."""
-    return fold_events(events(*lines, rendered=rendered, **flags))
+    return fold_events(events(*lines, rendered_request=rendered_request, **flags))
 
 
 def response_context(**fields: Any) -> ResponseContext:

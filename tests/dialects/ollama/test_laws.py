@@ -129,9 +129,9 @@ def requests(draw: st.DrawFn) -> Request:
 @settings(max_examples=100)
 @given(requests())
 def test_a_rendered_request_parses_to_the_same_request(request: Request) -> None:
-    rendered = DIALECT.provider.render_request(request, ALL)
-    assert rendered.report == ()
-    wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    rendered_request = DIALECT.provider.render_request(request, ALL)
+    assert rendered_request.report == ()
+    wire = msgspec.json.decode(msgspec.json.encode(rendered_request.body))
     assert without_paths(DIALECT.client.parse_request(wire, {})) == request
 
 

@@ -64,10 +64,10 @@ def test_options_round_trip() -> None:
         "num_ctx": 4096,
         "mirostat": 1,
     }
-    rendered = render(body(options=options, keep_alive="5m"))
-    assert rendered.body["options"] == options
-    assert rendered.body["keep_alive"] == "5m"
-    assert rendered.report == ()
+    rendered_request = render(body(options=options, keep_alive="5m"))
+    assert rendered_request.body["options"] == options
+    assert rendered_request.body["keep_alive"] == "5m"
+    assert rendered_request.report == ()
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(7, 7), (0, 0), (-1, None), (-2, None)])
@@ -118,17 +118,17 @@ def test_the_think_field_is_parsed(think: Any, expected: ReasoningConfig | None)
 def test_the_reasoning_effort_is_sent_in_the_models_levels(
     reasoning: ReasoningConfig, efforts: tuple[str, ...], expected: Any, report: list[Any]
 ) -> None:
-    rendered = render(user(Text(text="x"), reasoning=reasoning), efforts=efforts)
-    assert rendered.body["think"] == expected
-    assert reported_fields(rendered.report) == report
+    rendered_request = render(user(Text(text="x"), reasoning=reasoning), efforts=efforts)
+    assert rendered_request.body["think"] == expected
+    assert reported_fields(rendered_request.report) == report
 
 
 def test_a_model_without_reasoning_gets_no_think_field() -> None:
-    rendered = render(
+    rendered_request = render(
         user(Text(text="x"), reasoning=ReasoningConfig(effort="low")), reasoning=False
     )
-    assert "think" not in rendered.body
-    assert reported_fields(rendered.report) == [("effort", "dropped")]
+    assert "think" not in rendered_request.body
+    assert reported_fields(rendered_request.report) == [("effort", "dropped")]
     off = render(user(Text(text="x"), reasoning=ReasoningConfig(mode="off")), reasoning=False)
     assert "think" not in off.body
     assert off.report == ()
@@ -244,21 +244,21 @@ def test_a_tool_choice_is_enforced_by_omitting_tools(
     choice: ToolChoice, names: list[str], report: list[Any]
 ) -> None:
     offered = (Tool(name="f", path="tools[0]"), Tool(name="g", path="tools[1]"))
-    rendered = render(user(Text(text="x"), tools=offered, tool_choice=choice))
-    assert [t["function"]["name"] for t in rendered.body.get("tools", [])] == names
-    assert reported_fields(rendered.report) == report
+    rendered_request = render(user(Text(text="x"), tools=offered, tool_choice=choice))
+    assert [t["function"]["name"] for t in rendered_request.body.get("tools", [])] == names
+    assert reported_fields(rendered_request.report) == report
 
 
 def test_a_free_text_tool_is_a_function_with_one_string() -> None:
     custom = Tool(
         name="p", kind="custom", description="d", format={"definition": "g"}, path="tools[0]"
     )
-    rendered = render(user(Text(text="x"), tools=(custom,)))
-    function = rendered.body["tools"][0]["function"]
+    rendered_request = render(user(Text(text="x"), tools=(custom,)))
+    function = rendered_request.body["tools"][0]["function"]
     assert function["parameters"]["required"] == ["input"]
     assert function["description"].endswith("g")
-    assert rendered.custom_tools == {"p"}
-    assert reported_fields(rendered.report) == [("tools[0].format", "approximated")]
+    assert rendered_request.custom_tools == {"p"}
+    assert reported_fields(rendered_request.report) == [("tools[0].format", "approximated")]
 
 
 def test_the_media_type_of_an_image_is_detected_from_its_bytes() -> None:
@@ -277,9 +277,9 @@ def test_the_media_type_of_an_image_is_detected_from_its_bytes() -> None:
     ids=["image url", "pdf"],
 )
 def test_an_unsupported_attachment_is_replaced_by_text(part: Any) -> None:
-    rendered = render(user(Text(text="x"), part))
-    assert "omitted" in rendered.body["messages"][0]["content"]
-    assert reported_fields(rendered.report) == [("messages[0].content[1]", "dropped")]
+    rendered_request = render(user(Text(text="x"), part))
+    assert "omitted" in rendered_request.body["messages"][0]["content"]
+    assert reported_fields(rendered_request.report) == [("messages[0].content[1]", "dropped")]
 
 
 def test_an_image_in_a_result_moves_to_the_next_user_message() -> None:
@@ -297,12 +297,12 @@ def test_an_image_in_a_result_moves_to_the_next_user_message() -> None:
             ),
         ),
     )
-    rendered = render(request)
-    *_, response, after = rendered.body["messages"]
+    rendered_request = render(request)
+    *_, response, after = rendered_request.body["messages"]
     assert response["content"].startswith("Error: [image 1")
     assert after["images"] == [PNG]
     assert after["content"].endswith("see?")
-    assert reported_fields(rendered.report) == [
+    assert reported_fields(rendered_request.report) == [
         ("p", "approximated"),
         ("r.is_error", "approximated"),
     ]
@@ -326,17 +326,17 @@ def test_reasoning_is_sent_back_to_its_model(signature: Signature | None, remain
             Turn(role="user", parts=(Text(text="z"),)),
         ),
     )
-    rendered = render(request)
-    assert rendered.body["messages"][1].get("thinking") == ("hm" if remaining else None)
-    assert reported_fields(rendered.report) == ([] if remaining else [("t", "dropped")])
+    rendered_request = render(request)
+    assert rendered_request.body["messages"][1].get("thinking") == ("hm" if remaining else None)
+    assert reported_fields(rendered_request.report) == ([] if remaining else [("t", "dropped")])
 
 
 def test_unsupported_content_is_reported() -> None:
     meta = Meta(user_id="u", session_key="s", metadata={"a": "b"}, service_tier="flex", store=True)
-    rendered = render(
+    rendered_request = render(
         user(Text(text="x"), meta=meta, sampling=Sampling(logit_bias={"1": 1})),
     )
-    assert set(reported_fields(rendered.report)) == {
+    assert set(reported_fields(rendered_request.report)) == {
         ("logit_bias", "dropped"),
         ("user_id", "dropped"),
         ("session_key", "dropped"),
@@ -361,9 +361,12 @@ def test_a_prompt_is_a_chat_of_one_message() -> None:
     assert [text.text for text in request.instructions] == ["Be brief"]
     assert request.turns[0].parts[0] == Text(text="Say hi", path="prompt")
     assert request.max_output == 5
-    rendered = render(request)
-    assert [m["role"] for m in rendered.body["messages"]] == ["system", "user"]
-    assert set(reported_fields(rendered.report)) == {("suffix", "dropped"), ("raw", "dropped")}
+    rendered_request = render(request)
+    assert [m["role"] for m in rendered_request.body["messages"]] == ["system", "user"]
+    assert set(reported_fields(rendered_request.report)) == {
+        ("suffix", "dropped"),
+        ("raw", "dropped"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -406,10 +409,10 @@ def test_an_empty_prompt_is_refused_with_its_param() -> None:
 def test_unknown_fields_are_sent_or_reported_by_level() -> None:
     request = parse(request_body({**USER, "mood": 1}, tools=[tool(strict=True)], shift=True))
     assert request.extra == {"ollama": {"shift": True, "messages[0].mood": 1}}
-    rendered = render(request)
-    assert rendered.body["shift"] is True
-    assert rendered.body["tools"][0]["function"]["strict"] is True
-    assert reported_fields(rendered.report) == [("messages[0].mood", "dropped")]
+    rendered_request = render(request)
+    assert rendered_request.body["shift"] is True
+    assert rendered_request.body["tools"][0]["function"]["strict"] is True
+    assert reported_fields(rendered_request.report) == [("messages[0].mood", "dropped")]
 
 
 def test_prefill_is_refused_for_a_model_without_it() -> None:

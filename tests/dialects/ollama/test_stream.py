@@ -71,8 +71,10 @@ def test_generated_call_ids_are_unique_in_a_conversation() -> None:
     first = parse_lines(*stream)
     assert [part.id for part in first.parts] == ["call_g1_0", "call_g1_1"]  # type: ignore[union-attr]
     assert first.finish == Finish(reason="tool")
-    rendered = render(request_body({"role": "user", "content": "x"}, calls, result(), result()))
-    later = parse_lines(*stream, rendered=rendered)
+    rendered_request = render(
+        request_body({"role": "user", "content": "x"}, calls, result(), result())
+    )
+    later = parse_lines(*stream, rendered_request=rendered_request)
     assert [part.id for part in later.parts] == ["call_g2_0", "call_g2_1"]  # type: ignore[union-attr]
 
 
@@ -82,9 +84,11 @@ def test_an_upstream_call_id_is_preserved() -> None:
 
 
 def test_a_free_text_tool_gets_its_text_back() -> None:
-    rendered = RenderedRequest(body={}, custom_tools=frozenset({"p"}))
+    rendered_request = RenderedRequest(body={}, custom_tools=frozenset({"p"}))
     response = parse_lines(
-        line(assistant_calls(("p", {"input": "x y"}))), last_line(), rendered=rendered
+        line(assistant_calls(("p", {"input": "x y"}))),
+        last_line(),
+        rendered_request=rendered_request,
     )
     assert response.parts == (ToolCall(id="call_g1_0", name="p", raw_arguments="x y", custom=True),)
 

@@ -101,10 +101,10 @@ def frame(data: Any) -> Frame:
 
 
 def events(
-    *chunks: Any, rendered: RenderedRequest | None = None, done: bool = True, **flags: Any
+    *chunks: Any, rendered_request: RenderedRequest | None = None, done: bool = True, **flags: Any
 ) -> list[Event]:
     """Return the checked events of a stream of chunks, ended by `[DONE]` by default."""
-    parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
+    parser = DIALECT.provider.stream_parser(traits(**flags), rendered_request)
     out: list[Event] = []
     for item in (*chunks, "[DONE]") if done else chunks:
         out += parser.feed(frame(item))
@@ -113,9 +113,11 @@ def events(
     return out
 
 
-def parse_chunks(*chunks: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
+def parse_chunks(
+    *chunks: Any, rendered_request: RenderedRequest | None = None, **flags: Any
+) -> Response:
     """Return the response of a stream of chunks."""
-    return fold_events(events(*chunks, rendered=rendered, **flags))
+    return fold_events(events(*chunks, rendered_request=rendered_request, **flags))
 
 
 def response_context(**fields: Any) -> ResponseContext:

@@ -26,7 +26,7 @@ def test_further_choices_are_responses_of_their_own():
         {"index": 1, "delta": {"content": "b"}, "finish_reason": "length"}
     )
     assert parse_chunks(second_chunk, STOP).alternatives == ()  # as nobody asked for it
-    response = parse_chunks(second_chunk, STOP, rendered=SEVERAL)
+    response = parse_chunks(second_chunk, STOP, rendered_request=SEVERAL)
     assert (response.parts, response.finish.reason) == ((Text(text="a"),), "stop")
     [other] = response.alternatives
     assert (other.parts, other.finish.reason) == ((Text(text="b"),), "length")
@@ -37,14 +37,14 @@ def test_calls_of_further_choices_have_the_clients_names():
     delta = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f_1"}}]}
     second_chunk["choices"].append({"index": 1, "delta": delta, "finish_reason": "tool_calls"})
     request = RenderedRequest(body={"n": 2}, client_names={"f_1": "f.1"})
-    [other] = parse_chunks(second_chunk, rendered=request).alternatives
+    [other] = parse_chunks(second_chunk, rendered_request=request).alternatives
     assert [part.name for part in other.parts if isinstance(part, ToolCall)] == ["f.1"]
 
 
 def test_a_choice_without_an_end_fails_the_stream():
     second_chunk = chunk({"content": "a"}, finish="stop")
     second_chunk["choices"].append({"index": 1, "delta": {"content": "b"}, "finish_reason": None})
-    assert isinstance(events(second_chunk, rendered=SEVERAL, done=False)[-1], Failed)
+    assert isinstance(events(second_chunk, rendered_request=SEVERAL, done=False)[-1], Failed)
 
 
 HI = [BlockStart(kind="text"), Delta("hi"), BlockEnd()]

@@ -33,12 +33,12 @@ def test_annotations_after_a_call_reach_a_chat_client_and_are_reported_to_others
     stream = events(
         TEXT, chunk(call), chunk({"annotations": [annotation]}), chunk(finish="tool_calls")
     )
-    rendered = {}
+    results = {}
     for name in ("openai_chat", "anthropic_messages"):
         renderer = DIALECTS[name].client.stream_renderer(response_context())
         data = b"".join(renderer.feed(event) for event in stream)
-        rendered[name] = b"https://a" in data, [item.path for item in renderer.report]
-    assert rendered == {
+        results[name] = b"https://a" in data, [item.path for item in renderer.report]
+    assert results == {
         "openai_chat": (True, []),
         "anthropic_messages": (False, ["content[2]"]),
     }

@@ -249,9 +249,11 @@ def requests(draw: st.DrawFn) -> Request:
 def test_a_rendered_request_parses_to_the_same_request(request: Request):
     # Paths by which a client of this dialect is known.
     native_paths = {"turns": "messages", "logprobs": "logprobs"}
-    rendered = DIALECT.provider.render_request(replace(request, client_paths=native_paths), ALL)
-    assert rendered.report == ()
-    wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    rendered_request = DIALECT.provider.render_request(
+        replace(request, client_paths=native_paths), ALL
+    )
+    assert rendered_request.report == ()
+    wire = msgspec.json.decode(msgspec.json.encode(rendered_request.body))
     assert without_paths(DIALECT.client.parse_request(wire, {})) == request
 
 

@@ -437,19 +437,20 @@ def test_text_between_calls_follows_them():
 
 
 def test_tool_names_are_restored_for_the_client():
-    rendered = RenderedRequest(body={}, client_names={"a_b": "a.b"})
-    assert calls(chunk(call_delta(id="c", name="a_b", arguments="{}")), rendered=rendered) == [
-        ("c", "a.b", {})
-    ]
+    rendered_request = RenderedRequest(body={}, client_names={"a_b": "a.b"})
+    call = chunk(call_delta(id="c", name="a_b", arguments="{}"))
+    assert calls(call, rendered_request=rendered_request) == [("c", "a.b", {})]
 
 
 def test_a_free_text_tool_sent_as_a_function_returns_its_text():
-    rendered = RenderedRequest(body={}, custom_tools=frozenset({"sh"}))
+    rendered_request = RenderedRequest(body={}, custom_tools=frozenset({"sh"}))
     stream = [
         call_delta(id="c", name="sh", arguments='{"inp'),
         call_delta(arguments='ut":"ls -l"}'),
     ]
-    parts = parse_chunks(*map(chunk, stream), chunk(finish="tool_calls"), rendered=rendered).parts
+    parts = parse_chunks(
+        *map(chunk, stream), chunk(finish="tool_calls"), rendered_request=rendered_request
+    ).parts
     assert parts == (ToolCall(id="c", name="sh", raw_arguments="ls -l", custom=True),)
 
 

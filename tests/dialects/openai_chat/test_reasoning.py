@@ -106,10 +106,12 @@ def reasoning_request(**config: Any) -> Request:
 def test_reasoning_is_requested_in_the_targets_form(
     reasoning: dict[str, Any], flags: dict[str, Any], expected: dict[str, Any], report: Any
 ):
-    rendered = render(reasoning_request(**reasoning), **flags)
-    other_fields = {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}}
+    rendered_request = render(reasoning_request(**reasoning), **flags)
+    other_fields = {
+        k: v for k, v in rendered_request.body.items() if k not in {"model", "messages"}
+    }
     assert other_fields == expected
-    assert reported_fields(rendered.report) == report
+    assert reported_fields(rendered_request.report) == report
 
 
 def test_the_latest_turn_that_names_an_effort_decides():
@@ -122,19 +124,19 @@ RESPONSES_ONLY: dict[str, Any] = {**FULL, "responses_required_with_tools": True}
 
 
 def test_reasoning_is_off_for_models_that_refuse_it_with_tools():
-    rendered = render(body(tools=[tool()], reasoning_effort="high"), **RESPONSES_ONLY)
-    assert rendered.body["reasoning_effort"] == "none"
-    assert reported_fields(rendered.report) == [("reasoning_effort", "approximated")]
+    rendered_request = render(body(tools=[tool()], reasoning_effort="high"), **RESPONSES_ONLY)
+    assert rendered_request.body["reasoning_effort"] == "none"
+    assert reported_fields(rendered_request.report) == [("reasoning_effort", "approximated")]
 
 
 def test_models_that_refuse_reasoning_with_tools_reason_without_them():
-    rendered = render(body(reasoning_effort="high"), **RESPONSES_ONLY)
-    assert rendered.body["reasoning_effort"] == "high"
+    rendered_request = render(body(reasoning_effort="high"), **RESPONSES_ONLY)
+    assert rendered_request.body["reasoning_effort"] == "high"
 
 
 def test_disabled_reasoning_is_not_reported_as_lost():
-    rendered = render(body(tools=[tool()], reasoning_effort="none"), **RESPONSES_ONLY)
-    assert rendered.report == ()
+    rendered_request = render(body(tools=[tool()], reasoning_effort="none"), **RESPONSES_ONLY)
+    assert rendered_request.report == ()
 
 
 # --- thoughts in the history ---------------------------------------------------------
@@ -152,9 +154,9 @@ def sent_back_message(part: Reasoning | None, *, calls: bool = True, **flags: An
     parts.append(ToolCall(id="c", name="f", arguments={}) if calls else Text(text="x"))
     more = Turn(role="user", parts=(Text(text="go on"),))
     turns = (Turn(role="assistant", parts=tuple(parts), path="m"), more)
-    rendered = render(Request(model="gw", turns=turns), **flags)
-    report = [row for row in reported_fields(rendered.report) if row[0]]
-    return rendered.body["messages"][0], report
+    rendered_request = render(Request(model="gw", turns=turns), **flags)
+    report = [row for row in reported_fields(rendered_request.report) if row[0]]
+    return rendered_request.body["messages"][0], report
 
 
 CONTENT: dict[str, Any] = {

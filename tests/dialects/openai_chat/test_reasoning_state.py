@@ -79,15 +79,15 @@ def test_mistral_gets_its_thinking_back_as_chunks():
     )
     user = Turn(role="user", parts=(Text(text="Hi"),))
     request = Request(model="gw", turns=(user, turn, user))
-    rendered = DIALECT.provider.render_request(request, traits)
+    rendered_request = DIALECT.provider.render_request(request, traits)
     thought = {
         "type": "thinking",
         "thinking": [{"type": "text", "text": "hm"}],
         "closed": True,
     }
     text = {"type": "text", "text": "Yes."}
-    assert rendered.body["messages"][1]["content"] == [thought, text]
-    assert [item.path for item in rendered.report] == ["messages[1].reasoning"]
+    assert rendered_request.body["messages"][1]["content"] == [thought, text]
+    assert [item.path for item in rendered_request.report] == ["messages[1].reasoning"]
 
 
 def test_an_empty_response_ends_with_done():

@@ -61,9 +61,11 @@ def test_the_model_sent_is_the_targets():
 
 
 def test_the_limit_has_the_targets_name_and_fits_it():
-    rendered = render(body(max_tokens=128000), max_tokens_field="max_tokens", max_output=4096)
-    assert rendered.body["max_tokens"] == 4096
-    item = rendered.report[0]
+    rendered_request = render(
+        body(max_tokens=128000), max_tokens_field="max_tokens", max_output=4096
+    )
+    assert rendered_request.body["max_tokens"] == 4096
+    item = rendered_request.report[0]
     assert (item.path, item.action) == ("max_tokens", "approximated")
     assert (item.before, item.after) == (128000, 4096)
 
@@ -114,10 +116,13 @@ def test_the_limit_has_the_targets_name_and_fits_it():
 def test_a_field_is_sent_or_reported(
     fields: dict[str, Any], flags: dict[str, Any], expected: dict[str, Any], report: str | None
 ):
-    rendered = render(body(**fields), **flags)
-    other_fields = {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}}
+    rendered_request = render(body(**fields), **flags)
+    sent = rendered_request.body
+    other_fields = {name: sent[name] for name in sent.keys() - {"model", "messages"}}
     assert other_fields == expected
-    assert reported_fields(rendered.report) == ([(next(iter(fields)), report)] if report else [])
+    assert reported_fields(rendered_request.report) == (
+        [(next(iter(fields)), report)] if report else []
+    )
 
 
 def test_reasoning_models_get_sampling_when_reasoning_is_off():
@@ -129,9 +134,9 @@ def test_reasoning_models_get_sampling_when_reasoning_is_off():
 
 
 def test_log_probabilities_are_requested_for_a_stream():
-    rendered = render(body(stream=True, logprobs=True))
-    assert rendered.body["logprobs"] is True
-    assert reported_fields(rendered.report) == []
+    rendered_request = render(body(stream=True, logprobs=True))
+    assert rendered_request.body["logprobs"] is True
+    assert reported_fields(rendered_request.report) == []
 
 
 @pytest.mark.parametrize(
@@ -149,8 +154,8 @@ def test_a_session_that_was_read_out_of_the_user_id_is_not_reported_twice():
     meta = Meta(user_id="{}", session_key="s")
     paths = {"user_id": "metadata.user_id", "session_key": "metadata.user_id"}
     request = Request(model="gw", meta=meta, client_paths=paths)
-    rendered = render(request, user_field="none", session_field="none")
-    assert reported_fields(rendered.report) == [("metadata.user_id", "dropped")]
+    rendered_request = render(request, user_field="none", session_field="none")
+    assert reported_fields(rendered_request.report) == [("metadata.user_id", "dropped")]
 
 
 # --- streams -------------------------------------------------------------------------
@@ -162,9 +167,9 @@ def test_usage_is_always_requested_in_a_stream():
 
 def test_a_target_without_stream_options_gets_none():
     request = body(stream=True, stream_options={"include_usage": True})
-    rendered = render(request, stream_options=False)
-    assert "stream_options" not in rendered.body
-    assert reported_fields(rendered.report) == [("stream_options", "dropped")]
+    rendered_request = render(request, stream_options=False)
+    assert "stream_options" not in rendered_request.body
+    assert reported_fields(rendered_request.report) == [("stream_options", "dropped")]
 
 
 def test_other_stream_options_of_the_client_are_sent():
@@ -202,9 +207,9 @@ def test_claude_codes_attribution_block_is_dropped():
         Text(text="x-anthropic-billing-header: cc_version=1;", path="system[0]"),
         Text(text="You are", path="system[1]"),
     )
-    rendered = render(Request(model="gw", instructions=blocks))
-    assert rendered.body["messages"] == [{"role": "system", "content": "You are"}]
-    assert reported_fields(rendered.report) == [("system[0]", "dropped")]
+    rendered_request = render(Request(model="gw", instructions=blocks))
+    assert rendered_request.body["messages"] == [{"role": "system", "content": "You are"}]
+    assert reported_fields(rendered_request.report) == [("system[0]", "dropped")]
 
 
 def test_names_of_messages_are_sent():
@@ -214,11 +219,11 @@ def test_names_of_messages_are_sent():
 
 def test_names_and_refusals_are_dropped_for_targets_without_them():
     refusal_message = {"role": "assistant", "content": None, "refusal": "no"}
-    rendered = render(
+    rendered_request = render(
         request_body({**USER, "name": "Ann"}, refusal_message, USER), no_name_or_refusal=True
     )
-    assert rendered.body["messages"] == [USER, {"role": "assistant", "content": "no"}, USER]
-    assert reported_fields(rendered.report) == [
+    assert rendered_request.body["messages"] == [USER, {"role": "assistant", "content": "no"}, USER]
+    assert reported_fields(rendered_request.report) == [
         ("messages[0].name", "dropped"),
         ("messages[1].refusal", "approximated"),
     ]
@@ -243,8 +248,8 @@ def test_images_of_a_tool_result_follow_all_results_of_the_turn():
         Turn(role="assistant", parts=(Call(id="a", name="f"), Call(id="b", name="f"))),
         Turn(role="user", parts=(*results, Text(text="go on"))),
     )
-    rendered = render(Request(model="gw", turns=turns))
-    rendered_messages = rendered.body["messages"]
+    rendered_request = render(Request(model="gw", turns=turns))
+    rendered_messages = rendered_request.body["messages"]
     assert [message["role"] for message in rendered_messages] == [
         "assistant",
         "tool",
@@ -261,8 +266,8 @@ def test_images_of_a_tool_result_follow_all_results_of_the_turn():
         "text",
     ]
     assert rendered_messages[3]["content"][0]["text"] == "[image 1 from tool result a]"
-    assert reported_fields(rendered.report) == [("p", "approximated")]
-    assert openai_rules.refusal({**rendered.body, "model": "gpt-4.1"}) is None
+    assert reported_fields(rendered_request.report) == [("p", "approximated")]
+    assert openai_rules.refusal({**rendered_request.body, "model": "gpt-4.1"}) is None
 
 
 @pytest.mark.parametrize(
@@ -282,8 +287,8 @@ def test_a_tool_message_contains_text_only(part: Any, kind: str, types: list[str
         Turn(role="assistant", parts=(Call(id="a", name="f"),)),
         Turn(role="user", parts=(ToolResult(id="a", parts=(part,), path="r"),)),
     )
-    rendered = render(Request(model="gw", turns=turns), audio=True)
-    _, tool_message, user_message = rendered.body["messages"]
+    rendered_request = render(Request(model="gw", turns=turns), audio=True)
+    _, tool_message, user_message = rendered_request.body["messages"]
     note = f"[{kind} 1 of this tool result is attached to the next user message]"
     assert tool_message["content"] == note
     assert [item["type"] for item in user_message["content"]] == types
@@ -291,11 +296,11 @@ def test_a_tool_message_contains_text_only(part: Any, kind: str, types: list[str
 
 def test_images_in_results_are_sent_if_the_target_supports_them():
     content = [{"type": "image_url", "image_url": {"url": "https://x/y"}}]
-    rendered = render(
+    rendered_request = render(
         request_body(USER, assistant_calls(call()), result("c1", content)), tool_result_images=True
     )
-    assert rendered.body["messages"][2]["content"] == content
-    assert rendered.report == ()
+    assert rendered_request.body["messages"][2]["content"] == content
+    assert rendered_request.report == ()
 
 
 @pytest.mark.parametrize(
@@ -315,34 +320,38 @@ def test_a_failed_result_is_marked_in_its_text(parts: tuple[Any, ...], content: 
         Turn(role="assistant", parts=(Call(id="a", name="f", arguments={}),)),
         Turn(role="user", parts=(ToolResult(id="a", parts=parts, is_error=True, path="r"),)),
     )
-    rendered = render(Request(model="gw", turns=turns))
-    assert rendered.body["messages"][1]["content"] == content
-    assert reported_fields(rendered.report) == [("r.is_error", "approximated")]
+    rendered_request = render(Request(model="gw", turns=turns))
+    assert rendered_request.body["messages"][1]["content"] == content
+    assert reported_fields(rendered_request.report) == [("r.is_error", "approximated")]
 
 
 def test_a_missing_tool_result_gets_a_placeholder():
-    rendered = render(
+    rendered_request = render(
         request_body(USER, assistant_calls(call("c1"), call("c2")), result("c1"), USER)
     )
-    rendered_messages = rendered.body["messages"]
+    rendered_messages = rendered_request.body["messages"]
     assert rendered_messages[3] == {
         "role": "tool",
         "tool_call_id": "c2",
         "content": "Error: [no result provided]",
     }
-    assert reported_fields(rendered.report) == [("messages[1].tool_calls[1]", "approximated")]
+    assert reported_fields(rendered_request.report) == [
+        ("messages[1].tool_calls[1]", "approximated")
+    ]
 
 
 def test_call_ids_follow_the_targets_rule_everywhere():
-    rendered = render(
+    rendered_request = render(
         request_body(USER, assistant_calls(call("call_long.id")), result("call_long.id")),
         tool_id_rule="mistral9",
     )
-    rendered_messages = rendered.body["messages"]
+    rendered_messages = rendered_request.body["messages"]
     rewritten = rendered_messages[1]["tool_calls"][0]["id"]
     assert len(rewritten) == 9
     assert rendered_messages[2]["tool_call_id"] == rewritten
-    assert reported_fields(rendered.report) == [("messages[1].tool_calls[0].id", "approximated")]
+    assert reported_fields(rendered_request.report) == [
+        ("messages[1].tool_calls[0].id", "approximated")
+    ]
 
 
 def test_a_tool_message_has_the_tool_name_if_required():
@@ -372,14 +381,20 @@ def test_a_trailing_assistant_message_is_refused():
     ids=str,
 )
 def test_a_trailing_assistant_message_is_sent_where_prefill_is_supported(field: str, expected: Any):
-    rendered = render(
+    rendered_request = render(
         request_body(USER, {"role": "assistant", "content": "The"}),
         prefill=True,
         prefill_field=field,
     )
     on_message, on_body = expected
-    assert rendered.body["messages"][1] == {"role": "assistant", "content": "The", **on_message}
-    assert {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}} == on_body
+    assert rendered_request.body["messages"][1] == {
+        "role": "assistant",
+        "content": "The",
+        **on_message,
+    }
+    assert {
+        k: v for k, v in rendered_request.body.items() if k not in {"model", "messages"}
+    } == on_body
 
 
 def test_an_empty_turn_is_not_sent():
@@ -389,9 +404,9 @@ def test_an_empty_turn_is_not_sent():
         Turn(role="assistant", parts=(native,)),
         Turn(role="user", parts=(Text(text="b"),)),
     )
-    rendered = render(Request(model="gw", turns=turns))
-    assert [message["role"] for message in rendered.body["messages"]] == ["user", "user"]
-    assert reported_fields(rendered.report) == [("m[1]", "dropped")]
+    rendered_request = render(Request(model="gw", turns=turns))
+    assert [message["role"] for message in rendered_request.body["messages"]] == ["user", "user"]
+    assert reported_fields(rendered_request.report) == [("m[1]", "dropped")]
 
 
 # --- media ---------------------------------------------------------------------------
@@ -399,10 +414,10 @@ def test_an_empty_turn_is_not_sent():
 
 def only_part(request: Request, **flags: Any) -> Any:
     """Return the only rendered content part, and the report."""
-    rendered = render(request, **flags)
-    content = rendered.body["messages"][0]["content"]
+    rendered_request = render(request, **flags)
+    content = rendered_request.body["messages"][0]["content"]
     actual_content = content[0] if isinstance(content, list) and len(content) == 1 else content
-    return actual_content, reported_fields(rendered.report)
+    return actual_content, reported_fields(rendered_request.report)
 
 
 def test_an_image_is_sent_as_a_data_url_with_its_detected_type():
@@ -534,9 +549,9 @@ MARKED = user(
 
 @pytest.mark.parametrize("cache", ["none", "implicit", "cachePoint"])
 def test_cache_marks_that_are_not_understood_are_reported_once(cache: str):
-    rendered = render(MARKED, cache=cache)
-    assert "cache" not in str(rendered.body)
-    assert reported_fields(rendered.report) == [("cache_control", "dropped")]
+    rendered_request = render(MARKED, cache=cache)
+    assert "cache" not in str(rendered_request.body)
+    assert reported_fields(rendered_request.report) == [("cache_control", "dropped")]
 
 
 def test_openais_cache_breakpoints_are_on_the_parts():
@@ -596,33 +611,35 @@ def test_a_schema_is_converted_to_strict_and_that_is_reported():
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     paths = {"schema": "output_config.format.schema"}
     output = Output(format="schema", schema=schema)
-    rendered = render(Request(model="gw", output=output, client_paths=paths))
-    rendered_schema = rendered.body["response_format"]["json_schema"]["schema"]
+    rendered_request = render(Request(model="gw", output=output, client_paths=paths))
+    rendered_schema = rendered_request.body["response_format"]["json_schema"]["schema"]
     assert openai_rules.strict_schema_problem(rendered_schema) is None
     assert rendered_schema["properties"]["a"] == {"type": ["string", "null"]}
-    assert reported_fields(rendered.report) == [("output_config.format.schema", "approximated")]
+    assert reported_fields(rendered_request.report) == [
+        ("output_config.format.schema", "approximated")
+    ]
 
 
 def test_a_schema_without_an_object_at_its_root_is_not_strict():
     output = Output(format="schema", schema={"type": "array", "items": {}})
-    rendered = render(Request(model="gw", output=output))
-    assert rendered.body["response_format"]["json_schema"]["strict"] is False
-    assert reported_fields(rendered.report) == [("schema", "approximated")]
+    rendered_request = render(Request(model="gw", output=output))
+    assert rendered_request.body["response_format"]["json_schema"]["strict"] is False
+    assert reported_fields(rendered_request.report) == [("schema", "approximated")]
 
 
 def test_a_target_with_json_mode_only_gets_the_schema_as_an_instruction():
     output = Output(format="schema", schema=SCHEMA)
-    rendered = render(Request(model="gw", output=output), structured="json")
-    assert rendered.body["response_format"] == {"type": "json_object"}
-    assert '"additionalProperties":false' in rendered.body["messages"][0]["content"]
-    assert reported_fields(rendered.report) == [("schema", "approximated")]
+    rendered_request = render(Request(model="gw", output=output), structured="json")
+    assert rendered_request.body["response_format"] == {"type": "json_object"}
+    assert '"additionalProperties":false' in rendered_request.body["messages"][0]["content"]
+    assert reported_fields(rendered_request.report) == [("schema", "approximated")]
 
 
 def test_a_target_without_json_mode_gets_an_instruction():
-    rendered = render(body(response_format={"type": "json_object"}), structured="none")
-    assert "response_format" not in rendered.body
-    assert "JSON" in rendered.body["messages"][0]["content"]
-    assert reported_fields(rendered.report) == [("response_format", "approximated")]
+    rendered_request = render(body(response_format={"type": "json_object"}), structured="none")
+    assert "response_format" not in rendered_request.body
+    assert "JSON" in rendered_request.body["messages"][0]["content"]
+    assert reported_fields(rendered_request.report) == [("response_format", "approximated")]
 
 
 # --- the rest ------------------------------------------------------------------------
@@ -634,14 +651,14 @@ def test_unknown_fields_of_the_same_dialect_are_sent():
 
 def test_unknown_fields_of_another_dialect_are_reported():
     extra = {"anthropic_messages": {"context_management": {"edits": []}}}
-    rendered = render(Request(model="gw", extra=extra))
-    assert reported_fields(rendered.report) == [("context_management", "dropped")]
+    rendered_request = render(Request(model="gw", extra=extra))
+    assert reported_fields(rendered_request.report) == [("context_management", "dropped")]
 
 
 def test_unknown_fields_inside_messages_are_reported():
-    rendered = render(request_body({"role": "user", "content": "x", "weight": 1}))
-    assert rendered.body["messages"] == [{"role": "user", "content": "x"}]
-    assert reported_fields(rendered.report) == [("messages[0].weight", "dropped")]
+    rendered_request = render(request_body({"role": "user", "content": "x", "weight": 1}))
+    assert rendered_request.body["messages"] == [{"role": "user", "content": "x"}]
+    assert reported_fields(rendered_request.report) == [("messages[0].weight", "dropped")]
 
 
 def test_an_unknown_field_never_replaces_one_that_is_written():
@@ -670,9 +687,9 @@ def test_media_in_an_assistant_message_is_reported():
         Turn(role="assistant", parts=(Text(text="a"), Document(data=PDF, path="p"))),
         Turn(role="user", parts=(Text(text="b"),)),
     )
-    rendered = render(Request(model="gw", turns=turns))
-    assert rendered.body["messages"][0] == {"role": "assistant", "content": "a"}
-    assert reported_fields(rendered.report) == [("p", "dropped")]
+    rendered_request = render(Request(model="gw", turns=turns))
+    assert rendered_request.body["messages"][0] == {"role": "assistant", "content": "a"}
+    assert reported_fields(rendered_request.report) == [("p", "dropped")]
 
 
 def test_sources_of_earlier_responses_are_reported():

@@ -44,9 +44,9 @@ def test_a_tool_without_parameters_gets_an_empty_object(schema: Any):
 
 def test_the_schema_keyword_of_a_tool_schema_is_not_sent():
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **STRICT}
-    rendered = render(with_tools(Tool(name="f", schema=schema)))
-    assert rendered.body["tools"][0]["function"]["parameters"] == STRICT
-    assert rendered.report == ()
+    rendered_request = render(with_tools(Tool(name="f", schema=schema)))
+    assert rendered_request.body["tools"][0]["function"]["parameters"] == STRICT
+    assert rendered_request.report == ()
 
 
 @pytest.mark.parametrize(
@@ -61,23 +61,25 @@ def test_the_schema_keyword_of_a_tool_schema_is_not_sent():
 def test_strict_is_sent_where_the_schema_and_target_allow_it(
     schema: Any, flags: dict[str, Any], expected: bool | None, report: Any
 ):
-    rendered = render(with_tools(Tool(name="f", schema=schema, strict=True, path="t")), **flags)
-    assert rendered.body["tools"][0]["function"].get("strict") is expected
-    assert reported_fields(rendered.report) == report
+    rendered_request = render(
+        with_tools(Tool(name="f", schema=schema, strict=True, path="t")), **flags
+    )
+    assert rendered_request.body["tools"][0]["function"].get("strict") is expected
+    assert reported_fields(rendered_request.report) == report
 
 
 def test_illegal_and_long_tool_names_are_mapped_in_both_directions():
     long = "mcp__" + "x" * 80
-    rendered = render(body(tools=[tool("a.b"), tool(long), tool("ok")]))
-    rendered_names = [item["function"]["name"] for item in rendered.body["tools"]]
+    rendered_request = render(body(tools=[tool("a.b"), tool(long), tool("ok")]))
+    rendered_names = [item["function"]["name"] for item in rendered_request.body["tools"]]
     assert rendered_names[0] == "a_b"
     assert len(rendered_names[1]) == 64
     assert rendered_names[2] == "ok"
-    assert rendered.client_names == {rendered_names[0]: "a.b", rendered_names[1]: long}
+    assert rendered_request.client_names == {rendered_names[0]: "a.b", rendered_names[1]: long}
 
 
 def test_calls_and_choices_use_the_mapped_name():
-    rendered = render(
+    rendered_request = render(
         request_body(
             USER,
             assistant_calls(call(name="a.b")),
@@ -86,14 +88,16 @@ def test_calls_and_choices_use_the_mapped_name():
             tool_choice={"type": "function", "function": {"name": "a.b"}},
         )
     )
-    assert rendered.body["messages"][1]["tool_calls"][0]["function"]["name"] == "a_b"
-    assert rendered.body["tool_choice"]["function"]["name"] == "a_b"
+    assert rendered_request.body["messages"][1]["tool_calls"][0]["function"]["name"] == "a_b"
+    assert rendered_request.body["tool_choice"]["function"]["name"] == "a_b"
 
 
 def test_a_deferred_tool_without_a_search_is_dropped():
-    rendered = render(with_tools(Tool(name="f"), Tool(name="later", defer=True, path="tools[1]")))
-    assert len(rendered.body["tools"]) == 1
-    assert reported_fields(rendered.report) == [("tools[1]", "dropped")]
+    rendered_request = render(
+        with_tools(Tool(name="f"), Tool(name="later", defer=True, path="tools[1]"))
+    )
+    assert len(rendered_request.body["tools"]) == 1
+    assert reported_fields(rendered_request.report) == [("tools[1]", "dropped")]
 
 
 def test_deferred_tools_are_sent_in_full_without_tool_search():
@@ -104,17 +108,17 @@ def test_deferred_tools_are_sent_in_full_without_tool_search():
         native={},
         path="tools[0]",
     )
-    rendered = render(with_tools(search, Tool(name="later", defer=True, path="tools[1]")))
-    assert [item["function"]["name"] for item in rendered.body["tools"]] == ["later"]
-    assert ("tools[0]", "dropped") in reported_fields(rendered.report)
-    assert ("tools[1].defer_loading", "approximated") in reported_fields(rendered.report)
+    rendered_request = render(with_tools(search, Tool(name="later", defer=True, path="tools[1]")))
+    assert [item["function"]["name"] for item in rendered_request.body["tools"]] == ["later"]
+    assert ("tools[0]", "dropped") in reported_fields(rendered_request.report)
+    assert ("tools[1].defer_loading", "approximated") in reported_fields(rendered_request.report)
 
 
 def test_server_tools_of_another_dialect_are_dropped():
     search = Tool(name="web_search", kind="server", dialect="anthropic_messages", path="tools[0]")
-    rendered = render(with_tools(search))
-    assert "tools" not in rendered.body
-    assert reported_fields(rendered.report) == [("tools[0]", "dropped")]
+    rendered_request = render(with_tools(search))
+    assert "tools" not in rendered_request.body
+    assert reported_fields(rendered_request.report) == [("tools[0]", "dropped")]
 
 
 def test_web_search_options_round_trip():
@@ -126,9 +130,9 @@ def test_web_search_options_round_trip():
 
 def test_a_custom_tool_is_sent_unchanged_where_supported():
     item = {"type": "custom", "custom": {"name": "sh", "format": {"type": "text"}}}
-    rendered = render(body(tools=[item]), custom_tools=True)
-    assert rendered.body["tools"] == [item]
-    assert rendered.custom_tools == frozenset()
+    rendered_request = render(body(tools=[item]), custom_tools=True)
+    assert rendered_request.body["tools"] == [item]
+    assert rendered_request.custom_tools == frozenset()
 
 
 def test_a_custom_tool_becomes_a_function_with_one_string():
@@ -136,15 +140,15 @@ def test_a_custom_tool_becomes_a_function_with_one_string():
     item = {"type": "custom", "custom": {"name": "sh", "description": "Run", "format": grammar}}
     calls = assistant_calls({"id": "c1", "type": "custom", "custom": {"name": "sh", "input": "ls"}})
     choice = {"type": "custom", "custom": {"name": "sh"}}
-    rendered = render(request_body(USER, calls, result(), tools=[item], tool_choice=choice))
-    function = rendered.body["tools"][0]["function"]
+    rendered_request = render(request_body(USER, calls, result(), tools=[item], tool_choice=choice))
+    function = rendered_request.body["tools"][0]["function"]
     assert function["parameters"]["properties"] == {"input": {"type": "string"}}
     assert "start: A" in function["description"]
-    rendered_function = rendered.body["messages"][1]["tool_calls"][0]["function"]
+    rendered_function = rendered_request.body["messages"][1]["tool_calls"][0]["function"]
     assert rendered_function == {"name": "sh", "arguments": '{"input":"ls"}'}
-    assert rendered.body["tool_choice"] == {"type": "function", "function": {"name": "sh"}}
-    assert rendered.custom_tools == {"sh"}
-    assert reported_fields(rendered.report) == [("tools[0]", "approximated")]
+    assert rendered_request.body["tool_choice"] == {"type": "function", "function": {"name": "sh"}}
+    assert rendered_request.custom_tools == {"sh"}
+    assert reported_fields(rendered_request.report) == [("tools[0]", "approximated")]
 
 
 ALLOWED = ToolChoice(mode="allowed", names=("f",), required=True)
@@ -185,22 +189,24 @@ def test_a_tool_choice_has_the_targets_form(
 
 
 def test_an_unsupported_tool_subset_drops_the_other_tools():
-    rendered = render(with_tools(*BOTH, tool_choice=ALLOWED))
-    assert [item["function"]["name"] for item in rendered.body["tools"]] == ["f"]
-    assert reported_fields(rendered.report) == [("tool_choice", "approximated")]
+    rendered_request = render(with_tools(*BOTH, tool_choice=ALLOWED))
+    assert [item["function"]["name"] for item in rendered_request.body["tools"]] == ["f"]
+    assert reported_fields(rendered_request.report) == [("tool_choice", "approximated")]
 
 
 def test_a_choice_that_cannot_be_forced_becomes_auto():
-    rendered = render(with_tools(*BOTH, tool_choice=ToolChoice(mode="any")), forced_tools=False)
-    assert rendered.body["tool_choice"] == "auto"
-    assert reported_fields(rendered.report) == [("tool_choice", "approximated")]
+    rendered_request = render(
+        with_tools(*BOTH, tool_choice=ToolChoice(mode="any")), forced_tools=False
+    )
+    assert rendered_request.body["tool_choice"] == "auto"
+    assert reported_fields(rendered_request.report) == [("tool_choice", "approximated")]
 
 
 def test_choices_without_tools_are_not_sent():
     choice = ToolChoice(mode="any", parallel=False)
-    rendered = render(with_tools(tool_choice=choice))
-    assert rendered.body.keys() == {"model", "messages"}
-    assert reported_fields(rendered.report) == [("tool_choice", "dropped")]
+    rendered_request = render(with_tools(tool_choice=choice))
+    assert rendered_request.body.keys() == {"model", "messages"}
+    assert reported_fields(rendered_request.report) == [("tool_choice", "dropped")]
 
 
 def test_parallel_calls_are_switched_off_where_possible():
@@ -208,30 +214,30 @@ def test_parallel_calls_are_switched_off_where_possible():
     paths = {"parallel": "tool_choice.disable_parallel_tool_use"}
     request = with_tools(Tool(name="f"), tool_choice=choice, client_paths=paths)
     assert render(request).body["parallel_tool_calls"] is False
-    rendered = render(request, parallel_toggle=False)
-    assert "parallel_tool_calls" not in rendered.body
-    assert reported_fields(rendered.report) == [
+    rendered_request = render(request, parallel_toggle=False)
+    assert "parallel_tool_calls" not in rendered_request.body
+    assert reported_fields(rendered_request.report) == [
         ("tool_choice.disable_parallel_tool_use", "dropped")
     ]
 
 
 def test_a_target_without_tools_gets_none():
-    rendered = render(body(tools=[tool()]), tools=False)
-    assert "tools" not in rendered.body
-    assert reported_fields(rendered.report) == [("tools", "dropped")]
+    rendered_request = render(body(tools=[tool()]), tools=False)
+    assert "tools" not in rendered_request.body
+    assert reported_fields(rendered_request.report) == [("tools", "dropped")]
 
 
 def test_tool_fields_of_another_dialect_are_reported():
     extra = {"input_examples": [{}]}
     item = Tool(name="f", dialect="anthropic_messages", extra=extra, path="tools[0]")
-    rendered = render(with_tools(item))
-    assert "input_examples" not in str(rendered.body)
-    assert reported_fields(rendered.report) == [("tools[0].input_examples", "dropped")]
+    rendered_request = render(with_tools(item))
+    assert "input_examples" not in str(rendered_request.body)
+    assert reported_fields(rendered_request.report) == [("tools[0].input_examples", "dropped")]
 
 
 def test_a_call_of_a_tool_no_longer_offered_has_a_legal_name():
     turns = (Turn(role="assistant", parts=(Call(id="a", name="gone.away", arguments={}),)),)
-    rendered = render(Request(model="gw", turns=turns))
-    rendered_name = rendered.body["messages"][0]["tool_calls"][0]["function"]["name"]
+    rendered_request = render(Request(model="gw", turns=turns))
+    rendered_name = rendered_request.body["messages"][0]["tool_calls"][0]["function"]["name"]
     assert rendered_name == "gone_away"
-    assert openai_rules.refusal({**rendered.body, "model": "gpt-4.1"}) is None
+    assert openai_rules.refusal({**rendered_request.body, "model": "gpt-4.1"}) is None

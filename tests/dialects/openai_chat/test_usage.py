@@ -247,9 +247,9 @@ def test_counts_of_audio_images_and_predictions_reach_the_client(parse: Any):
         "prompt_tokens_details": prompt,
         "completion_tokens_details": output,
     }
-    rendered = render_completion_usage(parse(wire))
-    assert rendered == wire
-    CompletionUsage.model_validate(rendered, strict=True)
+    usage = render_completion_usage(parse(wire))
+    assert usage == wire
+    CompletionUsage.model_validate(usage, strict=True)
 
 
 def test_details_that_are_no_counts_are_omitted():

@@ -94,9 +94,9 @@ def test_a_parsed_request_renders_to_the_same_body() -> None:
         suffix="!",
         echo=True,
     )
-    rendered = render(request)
-    assert rendered.body == {**request, "model": "acme-1"}
-    assert rendered.report == ()
+    rendered_request = render(request)
+    assert rendered_request.body == {**request, "model": "acme-1"}
+    assert rendered_request.report == ()
 
 
 def test_usage_of_a_stream_is_always_requested() -> None:
@@ -123,10 +123,10 @@ def test_a_conversation_is_one_text_with_its_speakers_named() -> None:
         output=Output(format="json"),
         reasoning=ReasoningConfig(effort="low"),
     )
-    rendered = render(request)
+    rendered_request = render(request)
     text = "Be brief\n\nUser: Hi\n\nAssistant: Yes?\n\nUser: Go\n\nAssistant:"
-    assert rendered.body["prompt"] == text
-    assert set(reported_fields(rendered.report)) == {
+    assert rendered_request.body["prompt"] == text
+    assert set(reported_fields(rendered_request.report)) == {
         ("messages", "approximated"),
         ("p", "dropped"),
         ("tools", "dropped"),
@@ -147,7 +147,7 @@ def test_unsupported_parameters_are_dropped() -> None:
         stop_max=1,
         max_output=3,
     )
-    rendered = render(
+    rendered_request = render(
         body(
             temperature=1,
             presence_penalty=1,
@@ -160,8 +160,13 @@ def test_unsupported_parameters_are_dropped() -> None:
         ),
         limited_traits,
     )
-    assert rendered.body == {"model": "p", "prompt": "Say hi", "stop": ["a"], "max_tokens": 3}
-    assert {path for path, _ in reported_fields(rendered.report)} == {
+    assert rendered_request.body == {
+        "model": "p",
+        "prompt": "Say hi",
+        "stop": ["a"],
+        "max_tokens": 3,
+    }
+    assert {path for path, _ in reported_fields(rendered_request.report)} == {
         *("temperature", "presence_penalty", "seed", "logprobs", "user", "stop", "max_tokens", "n")
     }
 

@@ -80,9 +80,9 @@ requests = st.builds(
 @settings(max_examples=60)
 @given(requests)
 def test_a_rendered_request_parses_to_the_same_request(request: EmbedRequest) -> None:
-    rendered = PROVIDER.render_embed(request, TRAITS)
-    assert rendered.report == ()
-    wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    rendered_request = PROVIDER.render_embed(request, TRAITS)
+    assert rendered_request.report == ()
+    wire = msgspec.json.decode(msgspec.json.encode(rendered_request.body))
     assert embedding_refusal(wire) is None
     read = CLIENT.parse_embed(wire)
     assert msgspec.structs.replace(read, client_paths={}) == request
@@ -134,8 +134,8 @@ def test_unsupported_content_is_reported() -> None:
         task="query",
         extra={"ollama": {"x": 1}},
     )
-    rendered = PROVIDER.render_embed(request, Traits(user_field="none"))
-    assert [(item.path, item.action) for item in rendered.report] == [
+    rendered_request = PROVIDER.render_embed(request, Traits(user_field="none"))
+    assert [(item.path, item.action) for item in rendered_request.report] == [
         ("user_id", "dropped"),
         ("truncate", "dropped"),
         ("task", "dropped"),

@@ -133,9 +133,11 @@ def completed_event(**fields: Any) -> dict[str, Any]:
     return event("completed", response=response(**fields))
 
 
-def events(*data: Any, rendered: RenderedRequest | None = None, **flags: Any) -> list[Event]:
+def events(
+    *data: Any, rendered_request: RenderedRequest | None = None, **flags: Any
+) -> list[Event]:
     """Return the checked events of a stream."""
-    parser = DIALECT.provider.stream_parser(traits(**flags), rendered)
+    parser = DIALECT.provider.stream_parser(traits(**flags), rendered_request)
     out: list[Event] = []
     for item in data:
         out += parser.feed(frame(item))
@@ -144,17 +146,21 @@ def events(*data: Any, rendered: RenderedRequest | None = None, **flags: Any) ->
     return out
 
 
-def parse_stream(*data: Any, rendered: RenderedRequest | None = None, **flags: Any) -> Response:
+def parse_stream(
+    *data: Any, rendered_request: RenderedRequest | None = None, **flags: Any
+) -> Response:
     """Return the response of a stream; the first and the last event are optional."""
-    return fold_events(events(CREATED, *data, completed_event(), rendered=rendered, **flags))
+    return fold_events(
+        events(CREATED, *data, completed_event(), rendered_request=rendered_request, **flags)
+    )
 
 
 def parse_output(
-    *output: dict[str, Any], rendered: RenderedRequest | None = None, **fields: Any
+    *output: dict[str, Any], rendered_request: RenderedRequest | None = None, **fields: Any
 ) -> Response:
     """Return the canonical response of a whole response."""
     reply = response(output=list(output), **fields)
-    return DIALECT.provider.parse_response(reply, traits(), rendered)
+    return DIALECT.provider.parse_response(reply, traits(), rendered_request)
 
 
 def response_context(**fields: Any) -> ResponseContext:

@@ -45,14 +45,14 @@ def test_a_responses_request_is_one_that_other_providers_accept(
     preset, model = target
     try:
         round_trip = RESPONSES.client.parse_request(wire, {})
-        rendered = upstream(preset).render_request(round_trip, traits_for(preset, model))
+        rendered_request = upstream(preset).render_request(round_trip, traits_for(preset, model))
     except GatewayError as failure:
         assert failure.error.kind in {"unsupported_param", "invalid_request"}
         return
-    assert all(item.path for item in rendered.report)
-    rendered_body = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    assert all(item.path for item in rendered_request.report)
+    rendered_body = msgspec.json.decode(msgspec.json.encode(rendered_request.body))
     if preset == "anthropic":
-        refusal = anthropic_rules.refusal(rendered_body, rendered.headers, counting=False)
+        refusal = anthropic_rules.refusal(rendered_body, rendered_request.headers, counting=False)
     elif preset == "deepseek":
         refusal = openai_rules.deepseek_refusal(rendered_body)
     elif preset == "openai" and "json_object" not in str(rendered_body.get("response_format")):
@@ -67,11 +67,11 @@ def test_a_responses_request_is_one_that_other_providers_accept(
 def test_a_chat_request_is_one_that_responses_accept(request: Request):
     target_traits = traits_for("openai", "gpt-5.6-sol")
     try:
-        rendered = RESPONSES.provider.render_request(request, target_traits)
+        rendered_request = RESPONSES.provider.render_request(request, target_traits)
     except GatewayError as failure:
         assert failure.error.kind == "unsupported_param"
         return
-    rendered_body = msgspec.json.decode(msgspec.json.encode(rendered.body))
+    rendered_body = msgspec.json.decode(msgspec.json.encode(rendered_request.body))
     if rendered_body.get("text", {}).get("format", {}).get("type") != "json_object":
         assert responses_rules.refusal(rendered_body) is None
 

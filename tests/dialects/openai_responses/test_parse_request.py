@@ -266,9 +266,9 @@ def test_reasoning_without_its_item_is_dropped():
         )
     )
     thought = {"type": "reasoning", "id": "rs_0", "summary": [], "encrypted_content": token}
-    rendered = render(body(USER, thought, USER), preset="openai", model="gpt-6")
-    assert [item["type"] for item in rendered.body["input"]] == ["message", "message"]
-    assert reported_fields(rendered.report) == [("input", "dropped")]
+    rendered_request = render(body(USER, thought, USER), preset="openai", model="gpt-6")
+    assert [item["type"] for item in rendered_request.body["input"]] == ["message", "message"]
+    assert reported_fields(rendered_request.report) == [("input", "dropped")]
 
 
 @pytest.mark.parametrize(

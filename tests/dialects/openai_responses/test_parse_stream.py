@@ -252,9 +252,13 @@ def test_items_of_other_types_become_native_parts():
 
 
 def test_a_free_text_tool_sent_as_a_function_is_restored():
-    rendered = RenderedRequest(body={}, client_names={"p_1": "p"}, custom_tools=frozenset(["p_1"]))
+    rendered_request = RenderedRequest(
+        body={}, client_names={"p_1": "p"}, custom_tools=frozenset(["p_1"])
+    )
     frames = [call_added(name="p_1"), arguments('{"input":"*** '), arguments('Begin"}')]
-    response = parse_stream(*frames, item_done(function_call(name="p_1")), rendered=rendered)
+    response = parse_stream(
+        *frames, item_done(function_call(name="p_1")), rendered_request=rendered_request
+    )
     assert response.parts == (
         ToolCall(id="call_9", name="p", raw_arguments="*** Begin", custom=True),
     )

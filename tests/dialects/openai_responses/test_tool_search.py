@@ -50,12 +50,12 @@ HISTORY: tuple[dict[str, Any], ...] = (
 
 
 def for_claude(request: dict[str, Any]) -> Any:
-    rendered = DIALECTS["anthropic_messages"].provider.render_request(
+    rendered_request = DIALECTS["anthropic_messages"].provider.render_request(
         parse(request), traits_for("anthropic", "claude-sonnet-4-5")
     )
-    sent_body = json.loads(json.dumps(rendered.body))
-    assert anthropic_rules.refusal(sent_body, rendered.headers, counting=False) is None
-    return sent_body, rendered.report
+    sent_body = json.loads(json.dumps(rendered_request.body))
+    assert anthropic_rules.refusal(sent_body, rendered_request.headers, counting=False) is None
+    return sent_body, rendered_request.report
 
 
 def test_the_search_is_offered_as_a_function() -> None:
