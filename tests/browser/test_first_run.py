@@ -157,7 +157,7 @@ def test_a_litellm_file_is_previewed_and_imported(
     page.goto("/console/import")
     page.get_by_label("File", exact=False).first.set_input_files(path)
     page.get_by_role("button", name="Preview").click()
-    expect(page.get_by_role("heading", name="Not imported")).to_be_visible()
+    expect(page.get_by_role("heading", name="Will not be imported")).to_be_visible()
     assert_page_is_clean(page, axe, no_sideways_scroll, PHONE)
     page.get_by_role("button", name="Import").click()
     page.goto("/console/connect?route=brought")

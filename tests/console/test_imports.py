@@ -71,7 +71,9 @@ def test_the_import_is_linked_from_the_providers_page_for_admins(admin_client: C
 
 def test_a_preview_changes_nothing(admin_client: Client) -> None:
     before, version = tables(), Registry.objects.version()
-    assert previewed(admin_client).status_code == 200
+    response = previewed(admin_client)
+    assert response.status_code == 200
+    assert ">Will be imported<" in response.content.decode()  # not "Imported"
     assert tables() == before
     assert Registry.objects.version() == version
 

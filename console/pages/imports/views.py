@@ -75,9 +75,9 @@ def _import_draft(request: HttpRequest, draft: str) -> HttpResponse:
 def _lines_by_outcome(lines: list[ImportLine]) -> list[dict[str, object]]:
     """The preview lines grouped by outcome."""
     titles = {
-        "imported": (_("Imported"), _("Result"), "ok"),
-        "changed": (_("Imported with changes"), _("Change"), "warn"),
-        "skipped": (_("Not imported"), _("Reason"), "bad"),
+        "imported": (_("Will be imported"), _("Result"), "ok"),
+        "changed": (_("Will be imported with changes"), _("Change"), "warn"),
+        "skipped": (_("Will not be imported"), _("Reason"), "bad"),
     }
     return [
         {
