@@ -30,7 +30,8 @@ pytestmark = pytest.mark.django_db
 
 HOST = "testserver"
 ORIGIN = f"https://{HOST}"
-PRESENT, VERIFIED, ATTESTED = 0x01, 0x04, 0x40
+FLAG = AuthenticatorData.FLAG
+PRESENT, VERIFIED = FLAG.USER_PRESENT, FLAG.USER_VERIFIED
 
 
 class Passkey:
@@ -42,11 +43,10 @@ class Passkey:
 
     def registration(self, options: dict[str, Any], origin: str = ORIGIN) -> str:
         """The response to the options of a registration."""
-        credential = AttestedCredentialData.create(
-            bytes(16), self.id, ES256.from_cryptography_key(self.key.public_key())
-        )
+        public_key = ES256.from_cryptography_key(self.key.public_key())  # type: ignore[no-untyped-call]
+        credential = AttestedCredentialData.create(bytes(16), self.id, public_key)
         data = AuthenticatorData.create(
-            sha256(HOST.encode()), PRESENT | VERIFIED | ATTESTED, 0, bytes(credential)
+            sha256(HOST.encode()), PRESENT | VERIFIED | FLAG.ATTESTED, 0, bytes(credential)
         )
         attestation = AttestationObject.create("none", data, {})
         client_data = CollectedClientData.create("webauthn.create", _challenge(options), origin)
@@ -64,7 +64,7 @@ class Passkey:
         *,
         origin: str = ORIGIN,
         host: str = HOST,
-        flags: int = PRESENT | VERIFIED,
+        flags: AuthenticatorData.FLAG = PRESENT | VERIFIED,
         counter: int = 1,
         kind: str = "webauthn.get",
     ) -> str:
@@ -158,7 +158,7 @@ def test_a_passkey_signs_in_and_its_response_only_once(client: Client, admin_use
         {"origin": f"https://{HOST}.evil.example"},
         {"host": "evil.example"},
         {"flags": PRESENT},
-        {"flags": 0},
+        {"flags": FLAG(0)},
         {"kind": "webauthn.create"},
     ],
     ids=str,
