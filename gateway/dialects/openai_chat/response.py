@@ -90,7 +90,8 @@ def render_response(
     if (usage := render_completion_usage(response.usage)) is not None:
         body["usage"] = usage
     body |= render_origin(response.service_tier, response.extra, report)
-    if (moderation := render_moderation(response.extra)) is not None:
+    moderation = render_moderation(response.extra) if response.extra else None
+    if moderation is not None:
         body[MODERATION] = moderation
     if context.framing == "api_v1":
         body.setdefault(FINGERPRINT, None)  # required by OpenRouter's SDKs
@@ -147,17 +148,19 @@ def _render_choice(
     return {
         "index": index,
         "message": _render_message(builder, context),
-        "logprobs": render_logprobs(tokens, is_refusal=has_refusal and builder.text is None),
+        "logprobs": (
+            render_logprobs(tokens, is_refusal=has_refusal and builder.text is None)
+            if tokens
+            else None
+        ),
         "finish_reason": render_finish(
             finish, has_refusal=has_refusal, functions=uses_functions(context)
         ),
     }
 
 
-def render_logprobs(tokens: Sequence[Json], *, is_refusal: bool) -> Json | None:
-    """The `logprobs` of a choice: the tokens of its text or of its refusal; None without any."""
-    if not tokens:
-        return None
+def render_logprobs(tokens: Sequence[Json], *, is_refusal: bool) -> Json:
+    """The `logprobs` of a choice: the tokens of its text or of its refusal."""
     if is_refusal:
         return {"content": None, "refusal": tokens}
     return {"content": tokens, "refusal": None}
