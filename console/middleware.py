@@ -133,7 +133,7 @@ class Language(LocaleMiddleware):
             gc.freeze()  # as the runtime does with what a start imports
 
 
-class ActionAddresses(Middleware):
+class FormActionRedirect(Middleware):
     """Redirects a browser from the address of a form's action to the page that has the form.
 
     A form with errors is shown at that address, which is then loaded again or kept in a tab.

@@ -120,7 +120,7 @@ MIDDLEWARE = [
     *(["console.two_factor_policy.TwoFactorRequired"] if REQUIRE_TWO_FACTOR != "none" else []),
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "console.middleware.ActionAddresses",
+    "console.middleware.FormActionRedirect",
 ]
 ROOT_URLCONF = "gateway.config.urls"
 ASGI_APPLICATION = "gateway.config.asgi.application"
