@@ -75,14 +75,14 @@ def import_litellm_file(request: HttpRequest, payload: ImportIn) -> HttpResponse
 def _import_text(text: str) -> HttpResponse:
     config = _parse_file(text)
     remarks = import_config(config)
-    created = {
+    created_rows = {
         "providers": list(config.providers),
         "models": len(config.models),
         "routes": list(config.routes),
         "aliases": list(config.aliases),
         "notes": [str(remark) for remark in [*config.remarks, *remarks]],
     }
-    return reply(201, created)
+    return reply(201, created_rows)
 
 
 def _parse_file(text: str) -> Config:

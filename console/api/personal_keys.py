@@ -164,11 +164,11 @@ def create_personal_key(request: HttpRequest, payload: PersonalKeyIn) -> HttpRes
 
 
 def _create_key(user: User, payload: PersonalKeyIn) -> HttpResponse:
-    created = creation.create_personal_key(user, payload.dict())
-    if created.row is None:
-        field, messages = next(iter(created.form.errors.items()))
+    creation_result = creation.create_personal_key(user, payload.dict())
+    if creation_result.row is None:
+        field, messages = next(iter(creation_result.form.errors.items()))
         raise Refused("" if field == "__all__" else field, " ".join(map(str, messages)))
-    return reply(201, {**_key_item(created.row), "key": created.secret})
+    return reply(201, {**_key_item(creation_result.row), "key": creation_result.secret})
 
 
 @router.post("/personal/keys/{int:number}/rotate", response=PersonalKeySecret)

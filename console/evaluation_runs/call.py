@@ -40,7 +40,7 @@ async def send_chat(runtime: Runtime, body: Json, session: str) -> ModelResponse
     The session counts the cost toward the budget of its user.
     """
     body_listener = _ResponseBody()
-    started = time.perf_counter()
+    start_time = time.perf_counter()
     entry = await run_playground_call(
         runtime,
         dialect=DIALECT,
@@ -52,7 +52,7 @@ async def send_chat(runtime: Runtime, body: Json, session: str) -> ModelResponse
         model=str(body["model"]),
         stream=False,
     )
-    latency_ms = (time.perf_counter() - started) * 1000
+    latency_ms = (time.perf_counter() - start_time) * 1000
     if entry.outcome == "ok":
         response = read_response(body_listener.content)
     else:

@@ -29,7 +29,7 @@ COST_HEADER = "x-dragoman-cost-usd"
 
 def send_chat(gateway: GatewayClient, body: Json) -> ModelResponse:
     """Send a request and return its response; a failure is in `error`."""
-    started = time.perf_counter()
+    start_time = time.perf_counter()
     try:
         content, headers = gateway.call(PATH, body)
         response = read_response(content)
@@ -38,7 +38,7 @@ def send_chat(gateway: GatewayClient, body: Json) -> ModelResponse:
     cost = headers.get(COST_HEADER)
     return msgspec.structs.replace(
         response,
-        latency_ms=(time.perf_counter() - started) * 1000,
+        latency_ms=(time.perf_counter() - start_time) * 1000,
         cost_usd=None if cost is None else float(cost),
         request_id=headers.get("x-dragoman-request-id") or headers.get("x-request-id") or "",
     )

@@ -116,9 +116,9 @@ def find_candidate(name: str, snapshot: Snapshot) -> Candidate | None:
 def what_if(since: dt.datetime, until: dt.datetime, candidates: Sequence[Candidate]) -> Comparison:
     """The usage of whole hours from `since` to before `until`, on each of the candidates."""
     usage_rows = UsageHour.objects.in_range(since, until).by_target_without_checks()
-    cached = _cached_responses(since, until)
+    cached_totals = _cached_responses(since, until)
     lines = [
-        _what_if_line(name, _subtract_totals(totals, cached.get(name)), candidates)
+        _what_if_line(name, _subtract_totals(totals, cached_totals.get(name)), candidates)
         for name, totals in usage_rows.items()
     ]
     lines = [line for line in lines if line.totals.tokens or line.totals.cost_units]

@@ -65,7 +65,7 @@ class _Examiner:
         self._findings: dict[str, Finding] = {}
 
     async def run(self, probes: tuple[Probe, ...], total_s: float) -> Examination:
-        started = time.perf_counter()
+        start_time = time.perf_counter()
         outcome = "done"
         try:
             async with asyncio.timeout(total_s):
@@ -83,7 +83,7 @@ class _Examiner:
             target=self._model.label,
             dialect=self._model.provider.dialect,
             findings=self._ordered_findings(probes, outcome),
-            ms=_elapsed_ms(started),
+            ms=_elapsed_ms(start_time),
             ended=outcome,  # type: ignore[arg-type]
         )
 
@@ -100,7 +100,7 @@ class _Examiner:
             await self._run_probe(probe)
 
     async def _run_probe(self, probe: Probe) -> Finding:
-        started = time.perf_counter()
+        start_time = time.perf_counter()
         try:
             finding = await self._judge_probe(probe)
         except TimeoutError:
@@ -111,7 +111,7 @@ class _Examiner:
             log.exception("a capability check failed", extra={"probe": probe.name})
             detail = f"internal error of the gateway: {type(error).__name__}; see its log"
             finding = Finding(name=probe.name, verdict="unclear", message=detail)
-        finding = replace(finding, ms=_elapsed_ms(started))
+        finding = replace(finding, ms=_elapsed_ms(start_time))
         self._findings[probe.name] = finding
         self._on_finding(finding)
         return finding

@@ -100,7 +100,7 @@ class ModelApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
-        started = time.perf_counter()
+        start_time = time.perf_counter()
         runtime = self._lazy_runtime.current
         if runtime is None or runtime.loop is not asyncio.get_running_loop():
             runtime = await self._lazy_runtime.get()
@@ -119,7 +119,7 @@ class ModelApi:
             endpoint = None
         client = Client(send)
         if endpoint is not None and endpoint.action in _VERBS:
-            call = new_call(runtime, scope, headers, endpoint, started)
+            call = new_call(runtime, scope, headers, endpoint, start_time)
             call.exchange.path_model = path_model
             if client_path.startswith("/api/v1/chat/") and call.exchange.framing == "sse":
                 call.exchange.framing = "api_v1"

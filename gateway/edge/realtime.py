@@ -44,11 +44,11 @@ _CLOSE_S = 2.0
 
 async def serve_realtime(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one session, from after the message `websocket.connect` to its end."""
-    started = time.perf_counter()
+    start_time = time.perf_counter()
     raw_headers = _request_headers(scope)
     headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in raw_headers}
     query = scope.get("query_string", b"")
-    call = new_call(runtime, scope, headers, endpoints.ENDPOINTS["realtime"], started)
+    call = new_call(runtime, scope, headers, endpoints.ENDPOINTS["realtime"], start_time)
     exchange = call.exchange
     exchange.passthrough_state = PassthroughState(REALTIME, "GET", "v1")
     exchange.stream = True

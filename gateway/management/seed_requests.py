@@ -125,7 +125,7 @@ def _successful_record(
     label = f"{provider}/{model}"
     claude = random_.random() < 0.4
     session = f"session-{number // 40}-{random_.randrange(3)}" if claude else ""
-    cached = int(tokens_in * 0.8) if claude else 0
+    cached_tokens = int(tokens_in * 0.8) if claude else 0
     attempt = Attempt(
         target=label,
         provider=provider,
@@ -154,8 +154,8 @@ def _successful_record(
         duration_ms=round(duration, 2),
         first_token_ms=round(first, 2),
         overhead_ms=1.2,
-        input_tokens=tokens_in - cached,
-        cache_read_tokens=cached,
+        input_tokens=tokens_in - cached_tokens,
+        cache_read_tokens=cached_tokens,
         output_tokens=tokens_out,
         usage_source="reported",
         cost_usd=Decimal(tokens_in + 4 * tokens_out) / Decimal(1_000_000),

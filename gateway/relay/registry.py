@@ -204,15 +204,15 @@ class Registry:
 
     def _sync_spend(self, snapshot: Snapshot, *, immediately: bool = False) -> None:
         """Pass the recorded spend from the database to the limiter, at intervals."""
-        started = time.monotonic()
+        start_time = time.monotonic()
         if self._registry_store.recorded_spend is None or (
-            started < self._spend_sync_at and not immediately
+            start_time < self._spend_sync_at and not immediately
         ):
             return
         recorded_spend = self._registry_store.recorded_spend(snapshot)
         # A slow query must not occupy the thread.
-        took_s = time.monotonic() - started
-        self._spend_sync_at = started + max(SPEND_SYNC_S, 20 * took_s)
+        took_s = time.monotonic() - start_time
+        self._spend_sync_at = start_time + max(SPEND_SYNC_S, 20 * took_s)
         if recorded_spend:
             self._loop.call_soon_threadsafe(self._runtime.limiter.sync_spend, recorded_spend)
 

@@ -85,8 +85,8 @@ def _names_in(value: Any) -> Iterator[str]:
         elif isinstance(value, dict) and not _is_one_of(value.get("type"), _CLIENT_TOOLS):
             values += value.values()
             for field in _MODEL_FIELDS & value.keys():
-                named = value[field]
-                items = named if isinstance(named, list) else [named]
+                model_names = value[field]
+                items = model_names if isinstance(model_names, list) else [model_names]
                 yield from (item for item in items if isinstance(item, str))
 
 

@@ -47,7 +47,7 @@ async def probe(
     upstreams: Upstreams, target: Target, *, timeout_s: float = 20.0, secrets: tuple[str, ...] = ()
 ) -> ProbeResult:
     """Send a target a short prompt. Never raises for a failure of the upstream."""
-    started = time.perf_counter()
+    start_time = time.perf_counter()
     status: int | None = None
     try:
         async with asyncio.timeout(timeout_s):
@@ -57,7 +57,7 @@ async def probe(
     except GatewayError as failure:
         ok, detail = False, failure.error.message
         status = failure.error.status
-    ms = round((time.perf_counter() - started) * 1000, 1)
+    ms = round((time.perf_counter() - start_time) * 1000, 1)
     scrubbed_detail = scrub(detail, secrets)[:300]
     return ProbeResult(
         target=target.model.label, ok=ok, ms=ms, detail=scrubbed_detail, status=status

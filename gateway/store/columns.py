@@ -88,8 +88,10 @@ def row_of(record: LogRecord, *, textual: bool) -> Row:
         if cost is not None:
             cost = cost if cost.is_finite() and abs(cost) < _MAX_USD else None
             row[index] = str(cost) if textual and cost is not None else cost
-    started = row[table.started]
-    row[table.started] = _time_text(started) if textual else datetime.fromtimestamp(started, UTC)
+    start_time = row[table.started]
+    row[table.started] = (
+        _time_text(start_time) if textual else datetime.fromtimestamp(start_time, UTC)
+    )
     return row
 
 

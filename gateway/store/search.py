@@ -43,16 +43,16 @@ def index_pending(budget_s: float = 0.5, limit: int = 1000) -> int:
     """
     thread.refresh()
     indexed_count, size = 0, INITIAL_ROWS
-    started = time.monotonic()
-    until = started + budget_s
-    while indexed_count < limit and started < until and UnindexedRequest.objects.exists():
+    start_time = time.monotonic()
+    until = start_time + budget_s
+    while indexed_count < limit and start_time < until and UnindexedRequest.objects.exists():
         count = _index_batch(min(size, limit - indexed_count))
         if not count:
             break
         indexed_count += count
         ended = time.monotonic()
-        size = min(MAX_ROWS, max(1, int(size * TARGET_S / (ended - started + 1e-9))), 4 * size)
-        started = ended
+        size = min(MAX_ROWS, max(1, int(size * TARGET_S / (ended - start_time + 1e-9))), 4 * size)
+        start_time = ended
     return indexed_count
 
 

@@ -71,7 +71,9 @@ def load_stored_snapshot() -> tuple[Snapshot, float]:
         stored_format = msgspec.msgpack.decode(content, type=_StoredFormat).format
         if stored_format != _current_format():
             raise UnusableRequest("the registry in the data directory has another version")
-        stored = msgspec.msgpack.decode(content, type=StoredSnapshot, dec_hook=_from_builtin)
+        stored_snapshot = msgspec.msgpack.decode(
+            content, type=StoredSnapshot, dec_hook=_from_builtin
+        )
     except FileNotFoundError:
         raise UnusableRequest("there is no registry in the data directory") from None
     except OSError as error:
@@ -84,7 +86,9 @@ def load_stored_snapshot() -> tuple[Snapshot, float]:
         raise UnusableRequest(
             f"the registry in the data directory cannot be read: {error}"
         ) from None
-    return msgspec.structs.replace(stored.snapshot, open=settings.OPEN), stored.stored_at
+    return msgspec.structs.replace(
+        stored_snapshot.snapshot, open=settings.OPEN
+    ), stored_snapshot.stored_at
 
 
 class _StoredFormat(msgspec.Struct, frozen=True):

@@ -100,7 +100,7 @@ class Command(BaseCommand):
         terminal = sys.stdin.isatty()
         if terminal:
             self.stdout.write(HELP)
-        failed = False
+        has_failed = False
         while (prompt := _read_line(terminal=terminal)) is not None:
             prompt = prompt.strip()
             if prompt in {"/exit", "/quit"}:
@@ -110,15 +110,15 @@ class Command(BaseCommand):
             elif prompt.startswith("/model "):
                 conversation.model = prompt.removeprefix("/model ").strip()
             elif prompt:
-                failed = not self._print_response(conversation, prompt)
-                if failed and not terminal:
+                has_failed = not self._print_response(conversation, prompt)
+                if has_failed and not terminal:
                     break
-        if failed and not terminal:
+        if has_failed and not terminal:
             sys.exit(1)
 
     def _print_response(self, conversation: Conversation, prompt: str) -> bool:
         """Print a response while it streams; return whether it is complete."""
-        started = time.monotonic()
+        start_time = time.monotonic()
         try:
             for chunk in conversation.ask(prompt):
                 self.stdout.write(_printable_text(chunk), ending="")
@@ -133,7 +133,7 @@ class Command(BaseCommand):
         counts = f"{tokens(usage.get('prompt_tokens'))} + {tokens(usage.get('completion_tokens'))}"
         self.stdout.write("")
         self.stderr.write(
-            f"{conversation.model}, {ms((time.monotonic() - started) * 1000)}, {counts} tokens"
+            f"{conversation.model}, {ms((time.monotonic() - start_time) * 1000)}, {counts} tokens"
         )
         return True
 

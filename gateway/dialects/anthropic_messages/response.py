@@ -452,10 +452,10 @@ def parse_usage(usage: Any) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     cache_write, written_1h = token_count(usage, "cache_creation_input_tokens"), None
-    created = usage.get("cache_creation")
-    if isinstance(created, dict):
-        written_5m = token_count(created, "ephemeral_5m_input_tokens")
-        written_1h = token_count(created, "ephemeral_1h_input_tokens")
+    cache_creation = usage.get("cache_creation")
+    if isinstance(cache_creation, dict):
+        written_5m = token_count(cache_creation, "ephemeral_5m_input_tokens")
+        written_1h = token_count(cache_creation, "ephemeral_1h_input_tokens")
         if cache_write is None and (written_5m is not None or written_1h is not None):
             cache_write = (written_5m or 0) + (written_1h or 0)
     details, tools = usage.get("output_tokens_details"), usage.get("server_tool_use")

@@ -286,9 +286,9 @@ def _parse_json(block: Json, path: str, extra: Json) -> Part:
 def _parse_reasoning(block: Json, path: str, extra: Json) -> Part:
     reasoning_path = f"{path}.reasoningContent"
     reasoning = required_mapping(block, "reasoningContent", path)
-    redacted = text(reasoning, "redactedContent", reasoning_path)
-    if redacted is not None:
-        return Reasoning(redacted=True, signature=_parse_redacted(redacted), path=path)
+    redacted_content = text(reasoning, "redactedContent", reasoning_path)
+    if redacted_content is not None:
+        return Reasoning(redacted=True, signature=_parse_redacted(redacted_content), path=path)
     text_block = required_mapping(reasoning, "reasoningText", reasoning_path)
     text_path = f"{reasoning_path}.reasoningText"
     value = text(text_block, "signature", text_path)

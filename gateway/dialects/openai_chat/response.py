@@ -414,9 +414,9 @@ def _parse_unusual_usage(usage: Any) -> Usage | None:
     if reasoning is None:
         reasoning = _token_count(usage.get("reasoning_tokens"))
     if prompt is not None and output is not None and total is not None:
-        cached = (cache_read or 0) + (cache_write or 0)
+        cached_tokens = (cache_read or 0) + (cache_write or 0)
         remaining_tokens = total - prompt - output
-        if _is_separate_reasoning(usage, remaining_tokens, reasoning, cached):
+        if _is_separate_reasoning(usage, remaining_tokens, reasoning, cached_tokens):
             output, reasoning = output + remaining_tokens, remaining_tokens
     return Usage(
         input=uncached,

@@ -343,8 +343,8 @@ class ChatStreamParser:
             self._open_kind = ""
         if self._reasoning_state.has_state and not self._calls.has_open_call:
             # State without text, or state that arrived after the text.
-            redacted = BlockStart(kind="reasoning", redacted=True)
-            events += [redacted, self._take_signature(), BlockEnd()]
+            block_start = BlockStart(kind="reasoning", redacted=True)
+            events += [block_start, self._take_signature(), BlockEnd()]
 
     def _take_signature(self) -> SignatureDelta:
         return SignatureDelta(self._reasoning_state.take_signature(self._preset, self._model))

@@ -414,12 +414,12 @@ def parse_usage(usage: Any) -> Usage | None:
     details = _object_or_empty(usage, "prompt_tokens_details")
     cache_read = _token_count(details, "cached_tokens")
     cache_write = _token_count(details, "cache_write_tokens")
-    cached = (cache_read or 0) + (cache_write or 0)
+    cached_tokens = (cache_read or 0) + (cache_write or 0)
     reasoning = _token_count(
         _object_or_empty(usage, "completion_tokens_details"), "reasoning_tokens"
     )
     return Usage(
-        input=None if prompt is None else max(0, prompt - cached),
+        input=None if prompt is None else max(0, prompt - cached_tokens),
         cache_read=cache_read,
         cache_write=cache_write,
         output=output,

@@ -200,14 +200,14 @@ class ResponsesStreamParser:
         response = self._created or response
         model = string_or_empty(response.get("model"))
         self._model, self._id = self._traits.model or model, string_or_empty(response.get("id"))
-        created, tier = response.get("created_at"), response.get("service_tier")
-        if isinstance(created, float) and created.is_integer():
-            created = int(created)
+        created_at, tier = response.get("created_at"), response.get("service_tier")
+        if isinstance(created_at, float) and created_at.is_integer():
+            created_at = int(created_at)
         return [
             Start(
                 id=self._id,
                 model=model,
-                created=created if type(created) is int else None,
+                created=created_at if type(created_at) is int else None,
                 service_tier=tier if isinstance(tier, str) else None,
                 extra=_extra_of(response),
             )

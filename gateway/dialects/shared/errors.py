@@ -190,8 +190,8 @@ def plain_error_message(body: bytes, status: int | None) -> str:
 
 def client_kind(error: Error) -> str:
     """The kind that decides a client's status: a spent budget of the gateway is a quota."""
-    spent = error.kind == "not_allowed" and error.code == "insufficient_quota"
-    return "quota" if spent else error.kind
+    is_spent_budget = error.kind == "not_allowed" and error.code == "insufficient_quota"
+    return "quota" if is_spent_budget else error.kind
 
 
 def retry_after_header(error: Error) -> dict[str, str]:

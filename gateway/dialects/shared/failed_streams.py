@@ -31,8 +31,8 @@ def malformed_output_error(finish: Finish) -> Error:
 
 def failed_events(error: Error, usage: Usage | None = None) -> list[Event]:
     """The last events of a stream that failed; `usage` are the tokens reported before, if any."""
-    failed = Failed(error)
-    return [failed] if usage is None else [UsageUpdate(usage), failed]
+    failed_event = Failed(error)
+    return [failed_event] if usage is None else [UsageUpdate(usage), failed_event]
 
 
 def events_before_error(final_events: list[Event]) -> list[Event]:

@@ -289,14 +289,14 @@ def _prepare_start(
     Raises CommandError for an error in a file in Dragoman's format.
     """
     with store.exclusive_preparation(), audit.acting_as("up", "start"):
-        started = prepare(port, local_model)
-        notes = list(started.notes)
+        preparation = prepare(port, local_model)
+        notes = list(preparation.notes)
         notes += apply_litellm_file(config) if config else []
         notes += apply_dragoman_file(dragoman_file) if dragoman_file else []
     notes += [
         f"warning: {warning.row}: {warning.reason}" for warning in store.load_snapshot().warnings
     ]
-    return started, notes
+    return preparation, notes
 
 
 def apply_litellm_file(config: litellm_config.Config) -> list[str]:

@@ -31,14 +31,14 @@ class MemoryCache:
 
     def get(self, key: str, now: float) -> CachedResponse | None:
         """The response of a key, unless it has expired."""
-        cached = self._responses.get(key)
-        if cached is None:
+        cached_response = self._responses.get(key)
+        if cached_response is None:
             return None
-        if cached.expires_at <= now:
+        if cached_response.expires_at <= now:
             self.drop(key)
             return None
         self._responses.move_to_end(key)
-        return cached
+        return cached_response
 
     def put(self, key: str, cached: CachedResponse) -> None:
         """Store a response, and evict others if there is no room."""

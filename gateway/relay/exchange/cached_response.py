@@ -142,16 +142,16 @@ class CacheLookup(msgspec.Struct):
     def update_log_record(self, record: LogRecord) -> None:
         """Record the lookup in the log record. A hit costs nothing, and has its own tokens."""
         record.cache = self.state
-        cached = self.cached
-        if cached is None:
+        response = self.cached
+        if response is None:
             return
         if self.age_s is not None:
             record.cache_age_s = round(self.age_s, 3)
         record.cache_similarity = self.similarity
-        record.provider, record.model = cached.provider, cached.model
-        record.upstream_dialect, record.finish = cached.upstream_dialect, cached.finish
-        for name, count in cached.tokens.items():
+        record.provider, record.model = response.provider, response.model
+        record.upstream_dialect, record.finish = response.upstream_dialect, response.finish
+        for name, count in response.tokens.items():
             setattr(record, name, count)
-        record.usage_source = cached.usage_source
+        record.usage_source = response.usage_source
         record.cost_usd, record.price_source = Decimal(0), "cache"
-        record.saved_usd = cached.cost_usd
+        record.saved_usd = response.cost_usd

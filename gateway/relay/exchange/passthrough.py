@@ -161,10 +161,10 @@ def _usage_from_counts(family: str, reported_usage: _Usage) -> PassthroughUsage:
         reported_usage.input_tokens_details or reported_usage.input_token_details or _Details()
     )
     output_details = reported_usage.output_tokens_details
-    cached = max(0, input_details.cached_tokens or 0)
+    cached_tokens = max(0, input_details.cached_tokens or 0)
     usage = Usage(
-        input=max(0, input_tokens - cached) if input_tokens is not None else None,
-        cache_read=cached or None,
+        input=max(0, input_tokens - cached_tokens) if input_tokens is not None else None,
+        cache_read=cached_tokens or None,
         output=max(0, output_tokens) if output_tokens is not None else None,
         provider_cost=reported_usage.cost,
     )

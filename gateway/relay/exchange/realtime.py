@@ -90,15 +90,15 @@ def parse_response_usage(event: str | bytes) -> Usage | None:
     cached_details = details.cached_tokens_details or _TokenDetails()
     output_details = reported_usage.output_token_details or _TokenDetails()
     prompt = _clamp_tokens(reported_usage.input_tokens)
-    cached = min(_clamp_tokens(details.cached_tokens), prompt)
+    cached_tokens = min(_clamp_tokens(details.cached_tokens), prompt)
     audio = max(0, _clamp_tokens(details.audio_tokens) - _clamp_tokens(cached_details.audio_tokens))
     native: dict[str, Any] = {
         "input_tokens_details": {"audio_tokens": audio},
         "output_tokens_details": {"audio_tokens": _clamp_tokens(output_details.audio_tokens)},
     }
     return Usage(
-        input=prompt - cached,
-        cache_read=cached or None,
+        input=prompt - cached_tokens,
+        cache_read=cached_tokens or None,
         output=_clamp_tokens(reported_usage.output_tokens),
         native=native,
     )

@@ -228,8 +228,8 @@ class Recorder:
 
     def _recorded_chunks(self, chunks: list[bytes], times: list[float]) -> list[Chunk]:
         """The chunks that begin within the limit, with times since the start of the request."""
-        started = self.started
-        times_ms = [int((received_at - started) * 1e5 + 0.5) / 100 for received_at in times]
+        start_time = self.started
+        times_ms = [int((received_at - start_time) * 1e5 + 0.5) / 100 for received_at in times]
         sizes = list(map(len, chunks))
         if sum(sizes) > self.limit:
             starts = list(accumulate(sizes, initial=0))

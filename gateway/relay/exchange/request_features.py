@@ -139,10 +139,10 @@ def _without_session(user_id: str) -> str:
     if not user_id.startswith("{"):
         return user_id.partition("_session_")[0] or user_id
     try:
-        named = msgspec.json.decode(user_id, type=dict[str, Any])
+        user_fields = msgspec.json.decode(user_id, type=dict[str, Any])
     except msgspec.MsgspecError:
         return user_id
-    account = named.get("account_uuid") or named.get("device_id")
+    account = user_fields.get("account_uuid") or user_fields.get("device_id")
     return account if isinstance(account, str) else user_id
 
 

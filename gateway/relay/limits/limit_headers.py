@@ -116,10 +116,12 @@ class LimitHeaders:
 
     def _warning_headers(self, counts: Sequence[int]) -> list[Header]:
         """The header of budgets that have passed their soft limit, if there are any."""
-        spent = ((counts[n], counter) for n, counter in self._soft_counters if n < len(counts))
+        budget_counts = (
+            (counts[n], counter) for n, counter in self._soft_counters if n < len(counts)
+        )
         warnings = [
             _budget_warning(counter, spent_units)
-            for spent_units, counter in spent
+            for spent_units, counter in budget_counts
             if spent_units >= (counter.rule.soft or 0)
         ]
         if not warnings:

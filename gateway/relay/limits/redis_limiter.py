@@ -201,9 +201,9 @@ class RedisLimiter(Limiter):
         estimates = [request.request_estimate] * len(request.request_counters) + [
             request.attempt_estimate
         ] * len(request.attempt_counters)
-        started = call.exchange.started_at
+        start_time = call.exchange.started_at
         rows = [
-            reservation_row(c, e, started) for c, e in zip(rule_counters, estimates, strict=True)
+            reservation_row(c, e, start_time) for c, e in zip(rule_counters, estimates, strict=True)
         ]
         key = ""
         if call.cache_lookup is not None:
@@ -226,17 +226,17 @@ class RedisLimiter(Limiter):
         reservations = []
         if request.request_counters:
             reservations.append(
-                Reservation(request.request_counters, request.request_estimate, started)
+                Reservation(request.request_counters, request.request_estimate, start_time)
             )
         if refusal is None and request.attempt_counters:
             reservations.append(
                 Reservation(
-                    request.attempt_counters, request.attempt_estimate, started, attempt=True
+                    request.attempt_counters, request.attempt_estimate, start_time, attempt=True
                 )
             )
         for reservation in reservations:
             self.lease.add(reservation, lease=lease)
-        self._log_soft_limits(request.request_counters, request_counts, started)
+        self._log_soft_limits(request.request_counters, request_counts, start_time)
         return _RedisReservation(reservations, request_counts, None, refusal, blob)
 
     def _log_soft_limits(

@@ -55,8 +55,10 @@ class Settlements:
         set_ages(batches)
         if self.waiting_rows:
             self._count += 1
-            created = time.monotonic()
-            batches.append({"id": str(self._count), "rows": self.waiting_rows, "created": created})
+            created_at = time.monotonic()
+            batches.append(
+                {"id": str(self._count), "rows": self.waiting_rows, "created": created_at}
+            )
             self.waiting_rows = []
         self._sent_batches += batches
         ids, self._confirmed_ids = (

@@ -97,7 +97,7 @@ async def list_models(
     secrets: tuple[str, ...] = (),
 ) -> ModelCatalog:
     """Fetch the models of a provider."""
-    started = time.perf_counter()
+    start_time = time.perf_counter()
     models: tuple[ListedModel, ...] = ()
     status, detail = None, ""
     try:
@@ -107,7 +107,7 @@ async def list_models(
         detail = f"no response within {timeout_s:g} s"
     except GatewayError as failure:
         status, detail = failure.error.status, failure.error.message
-    ms = round((time.perf_counter() - started) * 1000, 1)
+    ms = round((time.perf_counter() - start_time) * 1000, 1)
     credential = provider.credential.reveal()
     scrubbed_detail = scrub(detail, (*secrets, credential) if credential else secrets)[
         :_MAX_DETAIL_CHARS

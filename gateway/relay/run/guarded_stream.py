@@ -204,8 +204,8 @@ class StreamGuard:
     async def _checked_citation(self, event: CitationDelta) -> CitationDelta:
         citation = event.citation
         fields = {"title": citation.title, "quote": citation.quote, "native": citation.native}
-        changed = await self._checked_document({"citation": fields})
-        return CitationDelta(msgspec.structs.replace(citation, **changed["citation"]))
+        checked_fields = await self._checked_document({"citation": fields})
+        return CitationDelta(msgspec.structs.replace(citation, **checked_fields["citation"]))
 
     async def _checked_document(self, document: dict[str, Any]) -> dict[str, Any]:
         """The document with checked texts, which do not continue the text before."""

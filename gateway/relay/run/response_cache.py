@@ -311,12 +311,12 @@ class _CachedCall:
         if nearest is None:
             return False
         key, similarity = nearest
-        cached = self.store.memory.get(key, time.time())
-        if cached is None:
-            cached = await self.store.load(key, time.time())
-        if cached is None:
+        cached_response = self.store.memory.get(key, time.time())
+        if cached_response is None:
+            cached_response = await self.store.load(key, time.time())
+        if cached_response is None:
             index.drop(context, key)
-        return await self._serve_cached(cached, similarity)
+        return await self._serve_cached(cached_response, similarity)
 
     # --- storing --------------------------------------------------------------------------
 

@@ -41,18 +41,18 @@ async def guard_for_route(runtime: Runtime, call: Call, route: Route) -> None:
     """
     original, earlier = call.exchange, call.guard or GuardState(before=[], after=[])
     earlier_names = {guardrail.name for guardrail in (*earlier.before, *earlier.after)}
-    added = guard_state_for(
+    new_guards = guard_state_for(
         guardrail
         for guardrail in original.snapshot.guardrails_for(route, original.key)
         if guardrail.name not in earlier_names
     )
-    if not added.before and not added.after:
+    if not new_guards.before and not new_guards.after:
         return
     if original.client_socket is not None:
         message = f"the route {route.name} has guardrails, which cannot check the Realtime API"
         raise GatewayError(Error(kind="content_policy", message=message, code=BLOCKED_CODE))
-    added.results = earlier.results
-    call.guard = added
+    new_guards.results = earlier.results
+    call.guard = new_guards
     # The copy has its own fields: a parallel attempt may be reading the original's.
     exchange = call.exchange = original.unfrozen_copy(fields=dict(original.fields))
     try:
@@ -64,8 +64,8 @@ async def guard_for_route(runtime: Runtime, call: Call, route: Route) -> None:
         call.exchange, call.guard = original, earlier
         raise
     call.guard = GuardState(
-        before=[*earlier.before, *added.before],
-        after=[*earlier.after, *added.after],
+        before=[*earlier.before, *new_guards.before],
+        after=[*earlier.after, *new_guards.after],
         results=earlier.results,
     )
     if exchange.body is original.body and (

@@ -186,12 +186,18 @@ async def _load_item_references(runtime: Runtime, call: Call, policy: StorePolic
     for response_id in list(unique_ids)[:_MAX_ITEM_REFERENCES]:
         if response_id in responses:
             continue
-        stored = exchange.connection_responses.get(response_id) or await runtime.responses.find(
-            policy.owner, response_id
-        )
-        if stored is not None and stored.response:
-            items = items_with_ids(input_items(stored.previous_items, stored.input), stored.id)
-            responses[response_id] = {"input": items, "output": output_items(stored.response)}
+        stored_response = exchange.connection_responses.get(
+            response_id
+        ) or await runtime.responses.find(policy.owner, response_id)
+        if stored_response is not None and stored_response.response:
+            items = items_with_ids(
+                input_items(stored_response.previous_items, stored_response.input),
+                stored_response.id,
+            )
+            responses[response_id] = {
+                "input": items,
+                "output": output_items(stored_response.response),
+            }
     if responses:
         exchange.earlier_responses = responses
 
@@ -206,20 +212,22 @@ def response_to_store(call: Call, record: LogRecord) -> StoredResponse | None:
         or record.outcome == "client_closed"
     ):
         return None
-    stored = build_stored_response(call, policy)
-    if stored is None:
+    stored_response = build_stored_response(call, policy)
+    if stored_response is None:
         return None
     if policy.on_response is not None:
-        policy.on_response(stored)
+        policy.on_response(stored_response)
     if not policy.store:
         return None
     if not call.recorder.enabled:
-        placeholder = msgspec.structs.replace(stored, previous_items=b"", input=b"", response=b"")
-        return placeholder if stored.provider else None
-    if stored.size > MAX_STORED_BYTES:
+        placeholder = msgspec.structs.replace(
+            stored_response, previous_items=b"", input=b"", response=b""
+        )
+        return placeholder if stored_response.provider else None
+    if stored_response.size > MAX_STORED_BYTES:
         record.adaptations.append({"field": "store", "action": "dropped", "note": _TOO_LARGE_NOTE})
         return None
-    return mask_stored_response(call, stored)
+    return mask_stored_response(call, stored_response)
 
 
 def build_stored_response(call: Call, policy: StorePolicy) -> StoredResponse | None:

@@ -113,7 +113,7 @@ class _GoogleTransport:
     ) -> _GoogleResponse:
         from google.auth import exceptions
 
-        failed: Any = exceptions.TransportError
+        transport_error: Any = exceptions.TransportError
         try:
             response = self._client.request(
                 method,
@@ -123,7 +123,7 @@ class _GoogleTransport:
                 timeout=min(timeout or TIMEOUT_S, TIMEOUT_S),
             )
         except httpx.HTTPError as error:
-            raise failed(error) from error
+            raise transport_error(error) from error
         return _GoogleResponse(response)
 
 

@@ -257,8 +257,8 @@ def token_of_key(name: str) -> str:
 
 def _key_with_alias(name: str) -> ApiKey:
     # Users choose the names of their personal keys.
-    named = ApiKey.objects.with_names([name]).filter(owner=None)
-    rows = list(named.select_related("team")[:2])
+    matching_keys = ApiKey.objects.with_names([name]).filter(owner=None)
+    rows = list(matching_keys.select_related("team")[:2])
     if not rows:
         raise RejectedRequest(404, f"there is no key with the alias `{name[:200]}`", "key_alias")
     if len(rows) > 1:
