@@ -233,6 +233,7 @@ def test_versions_of_a_preset_are_compared_and_an_earlier_one_is_loaded(
     playground.open("demo/demo-fast")
     page.locator(".preset-btn").click()
     page.get_by_role("menuitem", name=re.compile("^River")).click()
+    expect(page.locator("#pg-preset")).to_have_text("Riverv2")
     page.locator(".preset-btn").click()
     page.get_by_role("menuitem", name="Versions of River").click()
     playground.dialog.get_by_role("button", name="Load v1").click()

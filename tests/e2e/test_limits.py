@@ -151,7 +151,8 @@ def test_limits_and_budgets_apply_across_workers(gateway: LimitedGateway) -> Non
     count_by_status = gateway.send_concurrently(key, 2, **SLOW)
     assert count_by_status[200] > 0
     assert count_by_status[429] > 0
-    assert gateway.ask(key).status_code == 200, "nothing is left reserved"
+    # Nothing is left reserved; another worker learns of it some 50 ms after the last response.
+    wait_until(lambda: gateway.ask(key).status_code == 200, within_s=5)
 
     _check_budget(gateway)
     _check_death(gateway)
