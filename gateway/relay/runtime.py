@@ -120,7 +120,8 @@ class Runtime:
         self.config = config
         self.snapshot = snapshot
         self.request_templates = RequestTemplates()
-        self.upstreams, self.tokens = Upstreams(), AccessTokens()
+        self.upstreams = Upstreams()
+        self.tokens = AccessTokens()
         self.presidio = PresidioProcess()
         self.provider_secrets = ProviderSecrets(self.tokens)
         # `media` is None if URLs from clients are never fetched, `web_search` without an endpoint.
@@ -175,15 +176,7 @@ class Runtime:
             config.data_dir / "cache" / "changed-1",
         )
         self.log_writer = LogWriter(wiring.log, self.metrics, self.monitor, wiring.close)
-        self.journal = Journal(
-            config.data_dir / "journal",
-            self.log_writer.write,
-            idle=self.log_writer.idle_work,
-            max_items=config.journal_items,
-            max_bytes=config.journal_bytes,
-            max_disk_bytes=config.journal_disk_bytes,
-            reserve_bytes=config.journal_reserve_bytes,
-        )
+        self.journal = _create_journal(config, self.log_writer)
         if self.metrics.multi_worker:
             self.monitor.sample = self._sample_gauges  # needs the journal
         self.loop = asyncio.get_running_loop()
@@ -250,6 +243,19 @@ class Runtime:
         await self.breaker.stop()
         await self.presidio.close()
         await self.upstreams.close()
+
+
+def _create_journal(config: Config, log_writer: LogWriter) -> Journal:
+    """Return the journal of the log records that `log_writer` writes to the database."""
+    return Journal(
+        config.data_dir / "journal",
+        log_writer.write,
+        idle=log_writer.idle_work,
+        max_items=config.journal_items,
+        max_bytes=config.journal_bytes,
+        max_disk_bytes=config.journal_disk_bytes,
+        reserve_bytes=config.journal_reserve_bytes,
+    )
 
 
 def _create_breaker(config: Config) -> Breaker:
