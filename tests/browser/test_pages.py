@@ -57,11 +57,10 @@ def test_a_page_is_accessible_and_fits_every_width(
     site_with_data: Site,
     reuse_page: Callable[[str | None], Any],
     axe: Callable[..., None],
-    axe_in_themes: Callable[[Any], None],
     page_errors: Any,
     page_spec: PageSpec,
 ) -> None:
-    """All widths and themes are checked with one page load."""
+    """All widths and both themes are checked with one page load."""
     if page_spec.name == "refused":
         page_errors.allow("403")
     page = reuse_page(page_spec.user)
@@ -70,12 +69,13 @@ def test_a_page_is_accessible_and_fits_every_width(
     page.wait_for_load_state(
         "networkidle"
     ) if page_spec.name != "requests" else page.wait_for_timeout(300)
-    axe_in_themes(page)
-    page.emulate_media(color_scheme="light")
+    axe(page)
     for width in (1440, 1920, 1280, 1024, 390):
         page.set_viewport_size({"width": width, "height": 900})
         assert misplaced(page) == [], f"at {width} px"
-    # The same elements at other places; the test below checks what only a phone shows.
+    # The same elements at other places, and the colors of the other theme; the test below checks
+    # what only a phone shows.
+    page.emulate_media(color_scheme="dark")
     axe(page, rules=LAYOUT_RULES)
 
 
