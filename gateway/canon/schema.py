@@ -113,21 +113,24 @@ def without_meta_keywords(schema: Schema) -> Schema:
     return {key: value for key, value in schema.items() if key not in _META_KEYWORDS}
 
 
-def with_array_items(schema: Schema) -> Schema:
-    """The schema with `items: {}` in each array that names no items, which means the same.
+def with_empty_schemas(schema: Schema) -> Schema:
+    """The schema with `{}` for each `true` and for the items that an array does not name.
 
-    OpenAI refuses such arrays, strict or not: "array schema missing items".
+    This means the same. OpenAI refuses arrays without items, strict or not: "array schema
+    missing items". Ollama, llama.cpp and Fireworks refuse `true`.
     """
-    completed: Schema = _add_array_items(schema, 0)
+    completed: Schema = _add_empty_schemas(schema, 0)
     return completed
 
 
-def _add_array_items(value: Any, depth: int) -> Any:
+def _add_empty_schemas(value: Any, depth: int) -> Any:
     """A schema or a list of schemas; the value itself if nothing in it changes."""
     if depth > _MAX_DEPTH:
         return value
+    if value is True:
+        return {}
     if isinstance(value, list):
-        items = [_add_array_items(item, depth + 1) for item in value]
+        items = [_add_empty_schemas(item, depth + 1) for item in value]
         return items if any(map(is_not, items, value)) else value
     if not isinstance(value, dict) or value.get("type") in _SCALAR_TYPES:
         return value
@@ -137,12 +140,15 @@ def _add_array_items(value: Any, depth: int) -> Any:
             changed_schemas = {
                 name: new
                 for name, old in schemas.items()
-                if (new := _add_array_items(old, depth + 1)) is not old
+                if (new := _add_empty_schemas(old, depth + 1)) is not old
             }
             if changed_schemas:
                 changes[key] = {**schemas, **changed_schemas}
     for key in (*_LIST_KEYWORDS, *_SCHEMA_KEYWORDS, "oneOf", "additionalProperties"):
-        if key in value and (new := _add_array_items(value[key], depth + 1)) is not value[key]:
+        # `additionalProperties: true` is accepted everywhere.
+        if key not in value or (key == "additionalProperties" and value[key] is True):
+            continue
+        if (new := _add_empty_schemas(value[key], depth + 1)) is not value[key]:
             changes[key] = new
     kind = value.get("type")
     if "items" not in value and (kind == "array" or (isinstance(kind, list) and "array" in kind)):

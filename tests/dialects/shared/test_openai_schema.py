@@ -128,6 +128,15 @@ def test_arrays_without_items_get_empty_ones():
     }
 
 
+def test_a_schema_of_true_is_an_empty_one():
+    """Fireworks and llama.cpp refuse `true`, which MCP servers in Go and Rust offer."""
+    open_object = {"type": "object", "additionalProperties": True}
+    schema = obj(a=True, b={"type": "array", "items": True}, c={"anyOf": [True]}, d=open_object)
+    assert object_parameters(schema) == obj(
+        a={}, b={"type": "array", "items": {}}, c={"anyOf": [{}]}, d=open_object
+    )
+
+
 def test_the_clients_schema_is_not_changed():
     schema = {"type": "object", "properties": {"a": dict(STRING), "b": {"type": "array"}}}
     before = repr(schema)
