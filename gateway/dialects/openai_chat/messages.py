@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, assert_never
 
@@ -66,6 +67,8 @@ class Conversation:
         self.turns: list[Turn] = []
         self.tool_calls: dict[str, ToolCall] = {}
         self.function_call_ids: dict[str, str] = {}
+        # The generated ids of calls without one that have no result yet.
+        self.generated_ids: deque[str] = deque()
         # Fields of messages that no dialect supports, by path.
         self.unknown_fields: Json = {}
         # Consecutive results, which become one turn, and the path of the first.
@@ -159,6 +162,11 @@ def _parse_assistant_message(conversation: Conversation, message: Json, path: st
             Native(dialect=NAME, data={"type": "audio", "audio": audio}, path=f"{path}.audio")
         )
     calls = parse_calls(message, path)
+    conversation.generated_ids += [
+        call.id
+        for item, call in zip(message.get("tool_calls") or (), calls, strict=True)
+        if not item.get("id")
+    ]
     if (legacy := parse_function_call(message, path)) is not None:
         calls.append(legacy)
         conversation.function_call_ids[legacy.name] = legacy.id
@@ -170,6 +178,9 @@ def _parse_assistant_message(conversation: Conversation, message: Json, path: st
 
 
 def _parse_tool_message(conversation: Conversation, message: Json, path: str) -> None:
+    if not message.get("tool_call_id") and conversation.generated_ids:
+        # Results without ids are in the order of the calls without ids.
+        message = {**message, "tool_call_id": conversation.generated_ids.popleft()}
     _add_result(conversation, parse_result(message, path, conversation.tool_calls), path)
 
 

@@ -246,6 +246,18 @@ def test_a_call_without_an_id_gets_the_same_one_every_time():
     assert ids == {"call_messages_1__tool_calls_0"}
 
 
+@pytest.mark.parametrize("missing", ["", None])
+def test_results_without_ids_belong_to_the_calls_without_ids_in_order(missing: str | None):
+    calls = [
+        {"id": missing, "type": "function", "function": {"name": name, "arguments": "{}"}}
+        for name in "fg"
+    ]
+    results = [{"role": "tool", "tool_call_id": missing, "content": text} for text in "12"]
+    _, assistant, answers = parse(request_body(USER, assistant_calls(*calls), *results)).turns
+    call_ids = [part.id for part in assistant.parts]  # type: ignore[union-attr]
+    assert [part.id for part in answers.parts] == call_ids  # type: ignore[union-attr]
+
+
 def test_a_custom_call_keeps_its_text():
     item = {"id": "c", "type": "custom", "custom": {"name": "sh", "input": "ls -l"}}
     request = parse(request_body(USER, assistant_calls(item), result("c")))
