@@ -43,7 +43,10 @@ from gateway.dialects.shared.fields import (
 # result belongs to the first call of its name without a result.
 
 _COMMON_FIELDS = frozenset({"role", "content", "images", "name"})
+_SYSTEM_FIELDS = frozenset({"role", "content"})
 _PARSED_FIELDS = {
+    "system": _SYSTEM_FIELDS,
+    "developer": _SYSTEM_FIELDS,
     "assistant": _COMMON_FIELDS | {"thinking", "tool_calls"},
     "tool": _COMMON_FIELDS | {"tool_name", "tool_call_id"},
 }

@@ -406,6 +406,23 @@ def test_an_empty_prompt_is_refused_with_its_param() -> None:
     assert error.value.error.param == "prompt"
 
 
+def test_a_schema_of_true_in_a_tool_is_an_empty_one() -> None:
+    """ "json: cannot unmarshal bool into Go struct field" (can1357/oh-my-pi#4488)."""
+    parameters = {"type": "object", "properties": {"a": True}}
+    rendered_request = render(user(tools=(Tool(name="f", schema=parameters),)))
+    (sent_tool,) = rendered_request.body["tools"]
+    assert sent_tool["function"]["parameters"] == {"type": "object", "properties": {"a": {}}}
+
+
+def test_fields_that_a_system_message_cannot_have_are_reported() -> None:
+    system = {"role": "system", "content": "Be brief", "images": [PNG], "name": "boss"}
+    rendered_request = render(request_body(system, USER))
+    assert set(reported_fields(rendered_request.report)) == {
+        ("messages[0].images", "dropped"),
+        ("messages[0].name", "dropped"),
+    }
+
+
 def test_unknown_fields_are_sent_or_reported_by_level() -> None:
     request = parse(request_body({**USER, "mood": 1}, tools=[tool(strict=True)], shift=True))
     assert request.extra == {"ollama": {"shift": True, "messages[0].mood": 1}}
