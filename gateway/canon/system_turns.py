@@ -31,8 +31,13 @@ def merge_system_turns(request: Request, *, in_results: bool) -> tuple[Request, 
     )
     report = [
         dropped_field(f"{turn.path}.name", "no equivalent")
-        for turn in request.turns[:start]
-        if turn.name is not None
+        for turn in request.turns
+        if turn.role == "system" and turn.name is not None
+    ]
+    report += [
+        dropped_field(part.path, "no equivalent")
+        for part in leading_parts
+        if not isinstance(part, Text)
     ]
     runs = _group_runs(request.turns[start:], report)
     turns = tuple(_merge_run(run, in_results=in_results) for run in runs)

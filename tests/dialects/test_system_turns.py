@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.request import Request, Text, ToolCall, ToolResult, Turn
+from gateway.canon.request import Native, Request, Text, ToolCall, ToolResult, Turn
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.providers.capabilities import traits_for
@@ -68,6 +68,20 @@ def test_later_system_messages_become_reminders_of_the_user(dialect: str, positi
     assert [(i.path, i.action) for i in rendered_request.report if i.path == "messages[3]"] == [
         ("messages[3]", "approximated")
     ]
+
+
+@each("dialect", AMONG_OTHERS)
+def test_the_lost_fields_of_merged_system_turns_are_reported(dialect: str) -> None:
+    block = Native(dialect="other", data={"type": "tool_addition"}, path="messages[0].content[0]")
+    turns = (
+        Turn(role="system", parts=(block, Text(text="Be kind.")), path="messages[0]"),
+        turn("user", "Hi"),
+        Turn(role="system", parts=(Text(text="Be brief."),), name="boss", path="messages[2]"),
+    )
+    request = Request(model="m", turns=turns)
+    rendered_request = DIALECTS[dialect].provider.render_request(request, Traits(mid_system=False))
+    dropped = {item.path for item in rendered_request.report if item.action == "dropped"}
+    assert dropped == {"messages[0].content[0]", "messages[2].name"}
 
 
 @each("dialect", AMONG_OTHERS)
