@@ -182,6 +182,8 @@ def _render_prompt(context: PromptRenderContext) -> str:
     field = request.turns[0].path.partition("[")[0] if request.turns else "messages"
     context.approximate(field or "messages", "a conversation is sent as one text with role labels")
     lines = [block.text for block in request.instructions]
+    for block in request.instructions:
+        context.drop_cache_marks(block.cache)
     lines += [f"{_ROLE_LABELS[turn.role]}: {_turn_text(context, turn)}" for turn in request.turns]
     if not request.turns or request.turns[-1].role != "assistant":
         lines.append("Assistant:")
@@ -189,6 +191,8 @@ def _render_prompt(context: PromptRenderContext) -> str:
 
 
 def _turn_text(context: PromptRenderContext, turn: Turn) -> str:
+    if turn.name is not None:
+        context.drop(f"{turn.path}.name")
     return "\n\n".join(
         text for part in join_cited_texts(turn.parts) if (text := _part_text(context, part))
     )
@@ -196,10 +200,13 @@ def _turn_text(context: PromptRenderContext, turn: Turn) -> str:
 
 def _part_text(context: PromptRenderContext, part: Part) -> str:
     match part:
-        case Text() | Refusal():
+        case Text():
+            context.drop_cache_marks(part.cache)
+            return part.text
+        case Refusal():
             return part.text
         case Document() if part.text is not None:
-            return part.text
+            return _document_text(context, part, part.text)
         case ToolCall():
             return f"[called {part.name} with {render_arguments(part)}]"
         case ToolResult():
@@ -213,6 +220,18 @@ def _part_text(context: PromptRenderContext, part: Part) -> str:
         case _:
             context.drop(part.path, "a prompt can only contain text")
             return ""
+
+
+def _document_text(context: PromptRenderContext, document: Document, text: str) -> str:
+    """A text document under its title."""
+    context.drop_cache_marks(document.cache)
+    if document.citations:
+        context.drop(f"{document.path}.citations")
+    heading = "\n".join(line for line in (document.title, document.context) if line)
+    if not heading:
+        return text
+    context.approximate(document.path, "sent as text content under its title")
+    return f"{heading}\n\n{text}"
 
 
 def _render_sampling(context: PromptRenderContext, body: Json) -> None:

@@ -14,6 +14,8 @@ from gateway.canon.events import End, Failed, Start
 from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.logprobs import build_token, logprobs_extra
 from gateway.canon.request import (
+    CacheBreakpoint,
+    Document,
     Image,
     Output,
     Reasoning,
@@ -113,7 +115,12 @@ def test_a_conversation_is_one_text_with_its_speakers_named() -> None:
         model="gw",
         instructions=(Text(text="Be brief", path="messages[0]"),),
         turns=(
-            Turn(role="user", parts=(Text(text="Hi"),), path="messages[1]"),
+            Turn(
+                role="user",
+                parts=(Text(text="Hi", cache=CacheBreakpoint()),),
+                name="Ada",
+                path="messages[1]",
+            ),
             Turn(role="assistant", parts=(Text(text="Yes?"),), path="messages[2]"),
             Turn(
                 role="user", parts=(Text(text="Go"), Image(data="x", path="p")), path="messages[3]"
@@ -128,11 +135,30 @@ def test_a_conversation_is_one_text_with_its_speakers_named() -> None:
     assert rendered_request.body["prompt"] == text
     assert set(reported_fields(rendered_request.report)) == {
         ("messages", "approximated"),
+        ("messages[1].name", "dropped"),
+        ("cache_control", "dropped"),
         ("p", "dropped"),
         ("tools", "dropped"),
         ("format", "dropped"),
         ("effort", "dropped"),
     }
+
+
+def test_a_document_is_text_under_its_title() -> None:
+    document = Document(
+        text="Sunny.",
+        title="Weather",
+        context="Today",
+        citations=True,
+        path="messages[0].content[0]",
+    )
+    turn = Turn(role="user", parts=(document,), path="messages[0]")
+    rendered_request = render(Request(model="gw", turns=(turn,)))
+    assert rendered_request.body["prompt"] == "Weather\nToday\n\nSunny."
+    assert reported_fields(rendered_request.report) == [
+        ("messages[0].content[0].citations", "dropped"),
+        ("messages[0].content[0]", "approximated"),
+    ]
 
 
 def test_unsupported_parameters_are_dropped() -> None:
