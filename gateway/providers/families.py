@@ -386,6 +386,9 @@ OPEN_FAMILIES: tuple[Family, ...] = (
         # Mistral rejects thinking chunks for these models.
         traits={"reasoning": False, "efforts": (), "replay_reasoning": "ignored"},
     ),
+    # "The model thinks minimally" without an effort
+    # (docs.mistral.ai/capabilities/reasoning/adjustable); Magistral always reasons.
+    Family(model=r"mistral-", presets=("mistral",), traits={"effort_default": "none"}),
     # "tool_choice 'required' is incompatible with thinking enabled", which is their default
     # (UKGovernmentBEIS/inspect_ai#5152).
     Family(

@@ -89,6 +89,15 @@ LINES = [
         "mistral-large-latest",
     ),
     request_row(
+        "Mistral's models reason only with an effort",
+        "anthropic",
+        "mistral",
+        {"thinking": {"type": "adaptive"}},
+        {"reasoning_effort": "medium"},
+        {("thinking", "approximated")},
+        "mistral-medium-latest",
+    ),
+    request_row(
         "a deferred tool that a search of the client's found is on offer, another is not",
         "anthropic",
         "openai_chat",
