@@ -272,11 +272,23 @@ def _restrict_value(
 
 
 def unwrap_single_all_of(schema: Schema) -> Schema:
-    """The schema with an `allOf` of one (as pydantic writes a reference) taken apart."""
+    """The schema with an `allOf` of one (as pydantic writes a reference) taken apart.
+
+    A reference beside properties stays: what it refers to has properties of its own.
+    """
     parts = schema.get("allOf")
     if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict):
         return schema
-    return {**parts[0], **{key: value for key, value in schema.items() if key != "allOf"}}
+    inner = parts[0]
+    if "$ref" in inner and "properties" in schema:
+        return schema
+    out = {**inner, **{key: value for key, value in schema.items() if key != "allOf"}}
+    if isinstance(inner.get("properties"), dict) and isinstance(out["properties"], dict):
+        out["properties"] = {**inner["properties"], **out["properties"]}
+    if isinstance(inner.get("required"), list) and isinstance(out["required"], list):
+        required = [name for name in inner["required"] if name not in out["required"]]
+        out["required"] = [*required, *out["required"]]
+    return out
 
 
 def _is_unsupported(schema: Schema, key: str, subset: SchemaSubset) -> bool:

@@ -43,6 +43,11 @@ def test_a_strict_schema_is_unchanged():
             obj(a={"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}),
         ),
         (obj(a={"oneOf": [STRING]}), obj(a={"anyOf": [STRING]})),
+        ({**obj(b=STRING), "allOf": [obj(a=STRING)]}, obj(a=STRING, b=STRING)),
+        (
+            {**obj(b=STRING), "allOf": [{"$ref": "#/$defs/A"}]},
+            {**obj(b=STRING), "description": 'allOf: [{"$ref":"#/$defs/A"}]'},
+        ),
         ({**obj(a=STRING), "additionalProperties": {}}, obj(a=STRING)),
         ({"type": "object", "properties": {}}, {**obj(), "required": []}),
         (
@@ -75,6 +80,8 @@ def test_a_strict_schema_is_unchanged():
         "optional choice",
         "optional reference",
         "oneOf",
+        "allOf beside properties",
+        "reference beside properties",
         "open",
         "empty",
         "unknown keyword",
