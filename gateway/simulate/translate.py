@@ -38,6 +38,8 @@ CREATED = 1_700_000_000
 # Placeholder for the client's name of the model, which an example does not have.
 VISIBLE_MODEL = {"anthropic_messages": "gw-x"}
 OTHER_VISIBLE_MODEL = "up"
+# The inputs of an embeddings request; no other request of these clients has them.
+_EMBED_FIELDS = frozenset({"input", "inputs", "texts"})
 
 
 def request(
@@ -62,7 +64,7 @@ def request(
     source_name = without_verb(source)
     client = _preset_dialect(_find_preset(source_name, "from"))
     verb: Verb = "generate" if source_name == source else "count_tokens"
-    if client.embed_client is not None and "input" in body:
+    if client.embed_client is not None and not _EMBED_FIELDS.isdisjoint(body):
         verb = "embed"
     exchange = Exchange(
         request_id=REQUEST_ID,
