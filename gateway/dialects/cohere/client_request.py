@@ -78,6 +78,9 @@ _PARSED_FIELDS = frozenset(
         *("presence_penalty", "k", "p", "logprobs", "tool_choice", "thinking"),
     }
 )
+_MESSAGE_FIELDS = frozenset(
+    {"role", "content", "tool_calls", "tool_plan", "citations", "tool_call_id"}
+)
 _ROLES = ("user", "assistant", "system", "tool")
 # Where a document has its text.
 _TEXT_KEYS = ("text", "snippet", "content")
@@ -129,6 +132,9 @@ def _parse_turn(message: Json, path: str, extra: Json) -> Turn:
     role: Any = enum_value(message, "role", _ROLES, path)
     if role is None:
         raise invalid(f"{path}.role is required: {', '.join(_ROLES)}", f"{path}.role")
+    for key in message.keys() - _MESSAGE_FIELDS:
+        if message[key] is not None:
+            extra[f"{path}.{key}"] = message[key]
     match role:
         case "tool":
             result = ToolResult(

@@ -117,6 +117,23 @@ def test_unsupported_embedding_inputs_are_refused_by_name(body: dict[str, Any], 
     assert error.value.error.param == param
 
 
+def test_an_embeddings_request_is_translated_without_a_call() -> None:
+    body = {"model": "m", "texts": ["a"], "input_type": "search_query"}
+    out = translate.request("cohere", "openai_embeddings", body, {}, "text-embedding-3-small")
+    assert (out["path"], out["body"]["input"]) == ("/embeddings", ["a"])
+
+
+def test_fields_of_messages_without_equivalent_are_reported() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "Hi", "name": "Ada"},
+        {"role": "assistant", "tool_calls": [call], "mood": "good"},
+        {"role": "tool", "tool_call_id": "c", "content": "1", "name": None},
+    ]
+    request = DIALECT.client.parse_request({"model": "gw", "messages": messages}, {})
+    assert request.extra == {"cohere": {"messages[0].name": "Ada", "messages[1].mood": "good"}}
+
+
 IMAGE_URL = "data:image/png;base64,iVBORw0KGgo="
 IMAGE_PART = {"type": "image_url", "image_url": {"url": IMAGE_URL}}
 
