@@ -355,7 +355,7 @@ async def _reply_error(runtime: Runtime, call: Call, client: Client, failure: Ga
     if client.started:  # a gateway fault: the stream is cut off, never ended normally
         call.outcome = "cut"
         return
-    status, headers, content = _render_error(call, failure)
+    status, headers, content = _render_error(call, failure, is_stream=client.pinged)
     client.status, client.headers = status, headers
     call.recorder.record_client(content)
     call.outcome = "error"
@@ -367,12 +367,17 @@ async def _reply_error(runtime: Runtime, call: Call, client: Client, failure: Ga
             else "POST"
         )
         headers = [*headers, (b"allow", allowed_methods.encode())]
+    if client.pinged:
+        await client.head(status, headers)
+        await client.end(content)
+        return
     await client.reply(status, headers, content)
 
 
 def _render_error(
-    call: Call, failure: GatewayError
+    call: Call, failure: GatewayError, *, is_stream: bool = False
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """The error in the client's dialect; `is_stream`: as an event of a stream that was pinged."""
     exchange = call.exchange
     dialect_client = exchange.dialect.client
     render_error = dialect_client.render_error
@@ -383,11 +388,13 @@ def _render_error(
     headers += call.limit_headers
     if isinstance(failure, UpstreamRefused):
         headers += failure.headers
-    if isinstance(failure, UpstreamRefused) and _can_pass_upstream_error(
-        call, failure, rendered_error.body
+    if (
+        not is_stream
+        and isinstance(failure, UpstreamRefused)
+        and _can_pass_upstream_error(call, failure, rendered_error.body)
     ):
         return failure.status, headers, failure.body
-    if rendered_error.status == 200 and exchange.stream:  # the error is sent as a stream
+    if is_stream or (rendered_error.status == 200 and exchange.stream):
         context = ResponseContext(
             id=exchange.id.removeprefix("req_"),
             created=int(exchange.started_at),

@@ -179,7 +179,7 @@ class Reply:
     """A response as the client received it."""
 
     def __init__(self) -> None:
-        self.status = 0
+        self.status = self.heads = 0
         self.headers: dict[str, str] = {}
         self.parts: list[bytes] = []
         self.ended = False
@@ -246,6 +246,7 @@ class Gateway:
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
+                reply.heads += 1
                 reply.status = message["status"]
                 reply.headers = {k.decode(): v.decode() for k, v in message["headers"]}
                 return

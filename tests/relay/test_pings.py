@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gateway.dialects import DIALECTS
 from gateway.relay.run import stream as relay_stream
 from gateway.routing.snapshot import Timeouts
-from tests.relay.harness import gateway, provider, route, snapshot, sse
+from tests.relay.harness import DONE, chunk, gateway, provider, route, snapshot, sse
 
 RESPONSES = replace(provider("a", "openai_responses", preset="openai"), passthrough=False)
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -41,6 +41,7 @@ ITEMS = (
     event("response.output_item.done", output_index=0, item=MESSAGE),
     event("response.completed", response={**FIELDS, "status": "completed", "output": [MESSAGE]}),
 )
+FAILED_CHUNK = b'data: {"error":{"message":"down","type":"server_error"}}\n\n'
 FAILED = event(
     "response.failed",
     response={**FIELDS, "status": "failed", "error": {"code": "server_error", "message": "boom"}},
@@ -81,15 +82,48 @@ async def test_a_response_without_items_is_pinged(
     assert not row.passthrough
 
 
-async def test_a_response_that_fails_after_a_ping_ends_with_the_error(tmp_path: Path) -> None:
-    registry = snapshot(route("m", RESPONSES, provider("b")))
-    async with gateway(tmp_path, registry, a=lambda _: sse(CREATED, 1.0, FAILED)) as live:
+@pytest.mark.parametrize("passthrough", [True, False])
+async def test_a_stream_that_begins_with_comments_is_pinged(
+    tmp_path: Path, passthrough: bool
+) -> None:
+    """OpenRouter sends comments until a provider responds."""
+    registry = snapshot(route("m", replace(provider("a"), passthrough=passthrough)))
+    parts = (b": PROCESSING\n\n", 0.5, chunk("Hello"), chunk(finish="stop"), DONE)
+    async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
         reply = await live.post("/v1/chat/completions", CHAT_BODY)
         row = await live.entry()
-    assert reply.status == 200
-    assert b"boom" in reply.body
-    assert row.outcome == "cut"
-    assert len(live.upstreams.requests) == 1
+    assert reply.parts[0] == DIALECTS["openai_chat"].keepalive
+    assert reply.body.count(b"Hello") == 1
+    assert (b"PROCESSING" in reply.body) is row.passthrough is passthrough
+    assert row.outcome == "ok"
+    assert row.attempts[0].first_byte_ms is not None
+    assert row.attempts[0].first_byte_ms > 400
+
+
+@pytest.mark.parametrize("hedge_after_s", [None, 0.01])
+@pytest.mark.parametrize("responds", [True, False])
+async def test_another_target_is_tried_after_a_ping(
+    tmp_path: Path, responds: bool, hedge_after_s: float | None
+) -> None:
+    """The error of the last one ends the stream, whose status has been sent."""
+    registry = snapshot(route("m", RESPONSES, provider("b"), hedge_after_s=hedge_after_s))
+    second_response = (chunk("Hello"), chunk(finish="stop"), DONE) if responds else (FAILED_CHUNK,)
+    async with gateway(
+        tmp_path,
+        registry,
+        a=lambda _: sse(CREATED, 0.4, FAILED),
+        b=lambda _: sse(b": wait\n\n", 0.6, *second_response),
+    ) as live:
+        reply = await live.post("/v1/chat/completions", CHAT_BODY)
+        row = await live.entry()
+    assert len(live.upstreams.requests) == 2
+    assert reply.heads == 1
+    assert reply.status == row.status == 200
+    assert reply.parts[0] == DIALECTS["openai_chat"].keepalive
+    assert reply.body.count(b"Hello") == responds
+    assert (b'"error"' in reply.body) is not responds
+    assert row.outcome == ("ok" if responds else "error")
+    assert reply.ended
 
 
 async def test_a_response_without_items_still_has_the_time_of_a_first_event(

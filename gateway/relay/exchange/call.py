@@ -74,6 +74,7 @@ class Client:
         "chunks",
         "first_byte_at",
         "headers",
+        "pinged",
         "sent_at",
         "started",
         "status",
@@ -84,12 +85,12 @@ class Client:
         # The server's method for a chunk without an ASGI message, if it has one.
         self._send_chunk: Callable[[bytes], bool] | None = None
         self._sink: ResponseSink | None = None
-        self.started = False
+        # `pinged`: status and headers of a stream were sent with a ping, before its response.
+        self.started = self.pinged = False
         self.status = 0
         self.headers: list[Header] = []
         self.first_byte_at: float | None = None
-        self.sent_at = 0.0
-        self.chunks = 0
+        self.sent_at, self.chunks = 0.0, 0
 
     def add_sink(self, sink: ResponseSink) -> None:
         """Copy each further chunk to `sink` after it was sent to the client."""
@@ -98,14 +99,23 @@ class Client:
     async def head(self, status: int, headers: list[Header]) -> None:
         """Send status and headers; no other target can be tried afterwards."""
         self.started = True
-        self.status = status
-        self.headers = headers
         self.first_byte_at = self.sent_at = time.perf_counter()
+        if self.pinged:
+            return
+        self.status, self.headers = status, headers
         response_headers = [*headers, _NOSNIFF]
         self._send_chunk = getattr(getattr(self._send, "__self__", None), "send_chunk", None)
         await self._send(
             {"type": "http.response.start", "status": status, "headers": response_headers}
         )
+
+    async def ping(self, headers: list[Header], data: bytes) -> None:
+        """Send what a client ignores before a stream; another target can be tried afterwards."""
+        if not self.pinged:
+            self.pinged, self.status, self.headers = True, 200, headers
+            start = {"type": "http.response.start", "status": 200}
+            await self._send({**start, "headers": [*headers, _NOSNIFF]})
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def write(self, data: bytes) -> None:
         """Send more of the body; wait while the client does not read."""

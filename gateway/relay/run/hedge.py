@@ -56,17 +56,22 @@ async def call_with_hedge(
 
 
 class _GatedClient(Client):
-    """The client of one racer: the first to send a head wins."""
+    """The client of one racer: the first to send a head wins. Both may send pings before."""
 
-    __slots__ = ("_claim_win",)
+    __slots__ = ("_claim_win", "_client")
 
     def __init__(self, client: Client, claim_win: Callable[[], None]) -> None:
         super().__init__(client._send)
-        self._claim_win = claim_win
+        self._claim_win, self._client = claim_win, client
 
     async def head(self, status: int, headers: list[Header]) -> None:
         self._claim_win()
+        self.join(self._client)
+        self.pinged = self._client.pinged
         await super().head(status, headers)
+
+    async def ping(self, headers: list[Header], data: bytes) -> None:
+        await self._client.ping(headers, data)
 
     def unlink(self) -> None:
         """Remove the reference to its racer, which has won or lost by now."""

@@ -216,16 +216,11 @@ class _ClientStream:
         self.deadlines.set_timeout(timeouts.idle_s, "idle")
         if self.pinger is None:
             self.pinger = self.loop.call_later(PING_S, self._ping)
-        if self.client.started:
-            return  # a ping came first
         gateway_headers = [*stream_headers(call), *response_headers(call, self.target.model.label)]
         await self.client.head(200, [*gateway_headers, *self.passed_headers])
 
     def ping_before_events(self) -> None:
-        """Also ping a client while an upstream that has begun its stream sends no event of it.
-
-        The first ping commits to this target.
-        """
+        """Also ping a client while an upstream that has begun its stream sends no event of it."""
         if self.pinger is None:
             self.relay_task = asyncio.current_task()
             self.pinger = self.loop.call_later(PING_S, self._ping)
@@ -234,11 +229,9 @@ class _ClientStream:
         # A call that has been stopped, as the loser of a hedged request, may not respond.
         if self.has_begun or self.relay_task is None or self.relay_task.cancelling():
             return
-        self.call.end_upstream_wait()
         label = self.target.model.label
         gateway_headers = [*stream_headers(self.call), *response_headers(self.call, label)]
-        await self.client.head(200, [*gateway_headers, *self.passed_headers])
-        await self.client.write(keepalive)
+        await self.client.ping([*gateway_headers, *self.passed_headers], keepalive)
 
     async def send(self, chunk: bytes, *, reset: bool) -> None:
         """Send bytes; `reset` restarts the idle timeout of the upstream."""
@@ -387,8 +380,7 @@ class _StreamRelay:
                 chunk = self.pending + chunk
                 if not events:
                     self.pending = chunk
-                    if frames and not self.passed:
-                        out.ping_before_events()
+                    out.ping_before_events()
                     continue
                 await out.begin(tap.error)
             if tap.finished:
