@@ -60,7 +60,7 @@ class Decoder:
 
     def _buffer_chunk(self, data: bytes) -> None:
         if not self._chunks:
-            data = data.lstrip(_WHITESPACE).removeprefix(_BOM)
+            data = data.lstrip(_WHITESPACE)
         if not data:
             return
         self._chunks.append(data)
@@ -73,7 +73,8 @@ class Decoder:
 
 
 def _decode_lines(lines: list[bytes]) -> list[Frame]:
-    return [Frame("", line) for text in lines if (line := text.strip(_WHITESPACE))]
+    stripped_lines = (text.strip(_WHITESPACE).removeprefix(_BOM) for text in lines)
+    return [Frame("", line) for line in stripped_lines if line]
 
 
 def encode(data: bytes) -> bytes:

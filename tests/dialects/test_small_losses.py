@@ -250,8 +250,11 @@ def test_a_jpg_media_type_is_sent_as_jpeg(target: str) -> None:
     assert "image/jpg" not in upstream_json
 
 
-def test_a_byte_order_mark_before_ndjson_lines_is_skipped() -> None:
-    frames = Decoder().feed(b'\xef\xbb\xbf{"a":1}\n{"b":2}\n')
+@each("size", [1, 100])
+def test_a_byte_order_mark_before_ndjson_lines_is_skipped(size: int) -> None:
+    decoder, data = Decoder(), b'\xef\xbb\xbf{"a":1}\n{"b":2}\n'
+    chunks = [data[start : start + size] for start in range(0, len(data), size)]
+    frames = [frame for chunk in chunks for frame in decoder.feed(chunk)]
     assert [frame.data for frame in frames] == [b'{"a":1}', b'{"b":2}']
 
 
