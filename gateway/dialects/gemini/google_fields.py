@@ -9,9 +9,11 @@ from typing import Any
 
 from gateway.dialects.gemini.context import NAME, Json
 
+# Why a prompt was refused, if the provider is Google; clients of other dialects get a refusal.
+PROMPT_FEEDBACK = "promptFeedback"
 # What is parsed; the parser's canonical values are rendered instead.
 _RESPONSE_FIELDS = frozenset(
-    {"candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId"}
+    {"candidates", PROMPT_FEEDBACK, "usageMetadata", "modelVersion", "responseId"}
 )
 _CANDIDATE_FIELDS = frozenset(
     {"content", "finishReason", "finishMessage", "index", "groundingMetadata", "tokenCount"}
@@ -49,6 +51,13 @@ class GoogleFields:
     def extra(self) -> dict[str, Json]:
         """The value for `Response.extra`; empty if there are no fields."""
         return {NAME: self._fields} if self._fields else {}
+
+
+def prompt_feedback(chunk: Json) -> dict[str, Json]:
+    """The value for `Response.extra` of a refused prompt; empty if there is a response, too."""
+    if chunk.get("candidates"):
+        return {}
+    return {NAME: {"response": {PROMPT_FEEDBACK: chunk.get(PROMPT_FEEDBACK)}}}
 
 
 def google_fields(extra: dict[str, Json], name: str) -> Json:

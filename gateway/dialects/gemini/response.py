@@ -33,7 +33,7 @@ from gateway.canon.response import Finish, Response, Usage, unknown_reason
 from gateway.canon.signature import hide_reasoning_text
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.gemini.context import NAME, Json
-from gateway.dialects.gemini.google_fields import google_fields, usage_details
+from gateway.dialects.gemini.google_fields import PROMPT_FEEDBACK, google_fields, usage_details
 from gateway.dialects.gemini.reasoning import is_gemini, render_signature
 from gateway.dialects.shared.code_execution import losses_of as code_losses
 from gateway.dialects.shared.code_execution import read_call as read_code
@@ -58,10 +58,10 @@ def render_response(
     candidates = [render_candidate(response, 0, context, report)]
     for index, choice in enumerate(response.alternatives, 1):
         candidates.append(render_candidate(choice, index, context, report))
-    body: Json = {"candidates": candidates}
+    fields = google_fields(response.extra, "response")
+    body: Json = {"candidates": candidates} if PROMPT_FEEDBACK not in fields else {}
     if (usage := render_usage(response.usage)) is not None:
         body["usageMetadata"] = usage
-    fields = google_fields(response.extra, "response")
     return {**fields, **body, **render_identifiers(context)}, tuple(report)
 
 

@@ -45,7 +45,12 @@ from gateway.dialects.gemini.errors import (
     render_blocked_prompt,
     render_error_body,
 )
-from gateway.dialects.gemini.google_fields import GoogleFields, google_fields
+from gateway.dialects.gemini.google_fields import (
+    PROMPT_FEEDBACK,
+    GoogleFields,
+    google_fields,
+    prompt_feedback,
+)
 from gateway.dialects.gemini.partial_calls import PartialCalls
 from gateway.dialects.gemini.response import (
     GroundedText,
@@ -143,11 +148,11 @@ class GeminiStreamParser:
             raise bad_upstream("the upstream sent an event that is not an object")
         if isinstance(usage := data.get("usageMetadata"), dict):
             self._usage |= usage
-        events = self._start_message(data)
-        feedback = data.get("promptFeedback")
+        feedback = data.get(PROMPT_FEEDBACK)
         if isinstance(feedback, dict) and isinstance(feedback.get("blockReason"), str):
             self._block_reason = feedback["blockReason"]
             self._finish_message = feedback.get("blockReasonMessage")
+        events = self._start_message(data)
         for candidate in list_or_empty(data.get("candidates")):
             index = (candidate.get("index") or 0) if isinstance(candidate, dict) else None
             if index == 0:
@@ -202,7 +207,8 @@ class GeminiStreamParser:
         self._model = self._traits.model or model
         usage = parse_usage(self._usage)
         prompt_tokens = usage.prompt_tokens if usage is not None else None
-        return [Start(id=self._response_id, model=model, prompt_tokens=prompt_tokens)]
+        extra = prompt_feedback(data) if self._block_reason else {}
+        return [Start(id=self._response_id, model=model, prompt_tokens=prompt_tokens, extra=extra)]
 
     def _fail_stream(self, error: Error) -> list[Event]:
         self._ended = True
@@ -212,8 +218,7 @@ class GeminiStreamParser:
     def _end_with_refusal(self) -> list[Event]:
         """Ends with a refusal block, as an empty response would look like a success.
 
-        Usage is reported only if content came first: otherwise nothing was generated, and
-        Google bills nothing.
+        Usage is reported only after content: Google bills nothing for a refused prompt alone.
         """
         self._ended = True
         finish = Finish(
@@ -463,6 +468,7 @@ class GeminiStreamRenderer:
         self._queries: list[str] = []
         self._text_bytes = 0
         self._part_count = 0
+        self._is_blocked_prompt = False
 
     def feed(self, event: Event) -> bytes:
         """The bytes for this event; empty after End or Failed."""
@@ -483,6 +489,7 @@ class GeminiStreamRenderer:
                 return b""
             case Start():
                 self._usage, self._extra = event.usage, event.extra
+                self._is_blocked_prompt = PROMPT_FEEDBACK in google_fields(event.extra, "response")
                 return b""
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
@@ -498,6 +505,8 @@ class GeminiStreamRenderer:
 
     def _render_delta(self, event: Delta) -> bytes:
         self._folder.feed(event)
+        if self._block_kind == "refusal" and self._is_blocked_prompt:
+            return b""
         if self._block_kind in _TEXT_KINDS:
             logprobs = event.logprobs
             fields = {"logprobsResult": render_logprobs([*logprobs])} if logprobs else {}
@@ -565,6 +574,8 @@ class GeminiStreamRenderer:
         candidate |= {"index": 0, **google_fields(extra, "candidate")}
         candidate.pop("logprobsResult", None)  # already sent with the text
         body: Json = {**google_fields(extra, "response"), "candidates": [candidate]}
+        if self._is_blocked_prompt and not self._started:
+            del body["candidates"]
         for index, response in enumerate(event.alternatives, 1):
             body["candidates"].append(render_candidate(response, index, self._context, self.report))
         if (usage := render_usage(self._usage)) is not None:

@@ -180,6 +180,18 @@ def test_a_blocked_prompt_is_a_refusal():
     assert (response.finish.reason, response.finish.category) == ("filter", "BLOCKLIST")
 
 
+def test_a_blocked_prompt_has_no_candidates_for_gemini_clients():
+    """Google's SDK has the reason in `prompt_feedback.block_reason`."""
+    feedback = {"blockReason": "BLOCKLIST", "blockReasonMessage": "a term"}
+    blocked = {"promptFeedback": feedback, "usageMetadata": {}, "responseId": "r"}
+    [frame] = rendered_frames(events(blocked))
+    body, report = DIALECT.client.render_response(response_from(blocked), response_context())
+    for rendered in (frame, body):
+        assert rendered["promptFeedback"] == feedback
+        assert "candidates" not in rendered
+    assert report == ()
+
+
 def test_a_stream_without_an_end_was_cut():
     assert isinstance(events(chunk(text("half")))[-1], Failed)
 
