@@ -11,7 +11,7 @@ from gateway.canon.request import Text
 from gateway.canon.response import Response, Usage
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ErrorReply, ResponseContext
-from gateway.edge.endpoints import Endpoint, find_endpoint
+from gateway.edge.endpoints import Endpoint, dialect_of, find_endpoint
 from gateway.edge.path_aliases import resolve_path
 
 MODEL = "demo"
@@ -50,9 +50,10 @@ def response_example(path: str) -> dict[str, Any] | None:
 
 def error_example(path: str) -> dict[str, Any] | None:
     """The JSON of an error at a path of the API reference; None if it has no example."""
-    endpoint = _find_endpoint(path)
-    reply = error_reply(endpoint.dialect, _RATE_LIMIT_ERROR) if endpoint else None
-    return reply.body if reply else None
+    if _find_endpoint(path) is None:
+        return None
+    dialect = dialect_of(resolve_path(path.replace("{id}", MODEL))[0], {})
+    return error_reply(dialect, _RATE_LIMIT_ERROR).body
 
 
 def _find_endpoint(path: str) -> Endpoint | None:

@@ -171,6 +171,7 @@ RESPONSES: Schema = {
     "metadata": _field_schema(_OBJECT, _METADATA),
 }
 
+ANTHROPIC_VERSION = _field_schema(_STRING, "The version of the body.", "bedrock-2023-05-31")
 MESSAGES: Schema = {
     "model": _field_schema(_STRING, _MODEL, "demo"),
     "messages": _field_schema(_OBJECTS, "The conversation so far.", _MESSAGES_EXAMPLE),

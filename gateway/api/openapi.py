@@ -82,6 +82,14 @@ _BODIES = {
         ("model", "messages"),
         "https://docs.cohere.com/reference/chat",
     ),
+    **dict.fromkeys(
+        ("/invoke", "/invoke-with-response-stream"),
+        _Body(
+            {"anthropic_version": fields.ANTHROPIC_VERSION, **fields.MESSAGES},
+            ("anthropic_version", "messages", "max_tokens"),
+            f"{_BEDROCK_DOCS}/API_runtime_InvokeModel.html",
+        ),
+    ),
     "/converse": _Body(fields.CONVERSE, (), f"{_BEDROCK_DOCS}/API_runtime_Converse.html"),
     "/converse-stream": _Body(
         fields.CONVERSE, (), f"{_BEDROCK_DOCS}/API_runtime_ConverseStream.html"
@@ -156,6 +164,13 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("/v2/embed", "post", "Cohere Embed", "gateway"),
     ("/model/{id}/converse", "post", "Amazon Bedrock Converse", "gateway"),
     ("/model/{id}/converse-stream", "post", "Amazon Bedrock ConverseStream", "gateway"),
+    ("/model/{id}/invoke", "post", "Amazon Bedrock InvokeModel of Claude models", "gateway"),
+    (
+        "/model/{id}/invoke-with-response-stream",
+        "post",
+        "Amazon Bedrock InvokeModelWithResponseStream of Claude models",
+        "gateway",
+    ),
     ("/model/{id}/count-tokens", "post", "Amazon Bedrock CountTokens", "gateway"),
     ("/foundation-models", "get", "List models (Amazon Bedrock format)", "gateway"),
     ("/foundation-models/{id}", "get", "Get a model (Amazon Bedrock format)", "gateway"),

@@ -21,7 +21,7 @@ from gateway.canon.traits import Traits
 from gateway.framing.sse import Frame
 
 Verb = Literal["generate", "count_tokens", "embed", "passthrough"]
-Framing = Literal["sse", "array", "ndjson", "eventstream", "whole_calls", "api_v1"]
+Framing = Literal["sse", "array", "ndjson", "eventstream", "whole_calls", "api_v1", "invoke"]
 
 
 # Top-level fields of a request -> its last user text; empty where it is not unambiguous.
@@ -73,7 +73,8 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True):
             elements of one JSON `array` (Gemini without `alt=sse`), `whole_calls`: Chat with
             all tool calls in one event and the usage in the last one, or `api_v1`: Chat as
             OpenRouter sends it (its paths start with `/api/v1`), with the field `reasoning`,
-            always with the usage, and with errors in its form.
+            always with the usage, and with errors in its form. `invoke`: Messages of Amazon
+            Bedrock's InvokeModel, whose events the edge encodes.
         endpoint: the name of the path the client called, for dialects whose responses
             differ by path.
         echoed_fields: settings of the request that the response repeats.

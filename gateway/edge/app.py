@@ -23,9 +23,9 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext, Verb
 from gateway.edge import (
     admission,
-    bedrock_paths,
     cache_control,
     endpoints,
+    messages_envelope,
     ollama_listing,
     operations,
     passthrough,
@@ -120,9 +120,12 @@ class ModelApi:
         client = Client(send)
         if endpoint is not None and endpoint.action in _VERBS:
             call = new_call(runtime, scope, headers, endpoint, start_time)
-            call.exchange.path_model = path_model
+            if path_model:
+                call.exchange.path_model = path_model
             if client_path.startswith("/api/v1/chat/") and call.exchange.framing == "sse":
                 call.exchange.framing = "api_v1"
+            elif call.exchange.framing == "invoke":
+                client = Client(messages_envelope.InvokeStream(send).send)
             await serve(runtime, call, client, scope, receive)
         elif endpoint is not None and endpoint.action == "response":
             await responses.answer_response(
@@ -164,6 +167,9 @@ def new_call(
             exchange.framing = (
                 "array" if endpoint.stream and b"alt=sse" not in exchange.query else "sse"
             )
+    elif endpoint.model:
+        exchange.path_model, exchange.stream = endpoint.model, endpoint.stream
+        exchange.framing = "invoke"
     elif endpoint.dialect in _WHOLE_CALL_DIALECTS and _WHOLE_CALL_CLIENTS.search(
         headers.get("user-agent", "")
     ):
@@ -312,6 +318,8 @@ async def _accept_call(
         if size < offload.LARGE_BYTES
         else await admission.decode_body(exchange.body)
     )
+    if exchange.framing == "invoke" or messages_envelope.VERSION in exchange.fields:
+        messages_envelope.unwrap(exchange)
     if not exchange.dialect.model_in_path:
         exchange.model = admission.field_value(exchange.fields, "model", str, default="")
         exchange.stream = admission.field_value(
@@ -383,6 +391,8 @@ def _render_error(
     render_error = dialect_client.render_error
     if exchange.framing == "api_v1" and dialect_client.render_api_v1_error is not None:
         render_error = dialect_client.render_api_v1_error
+    elif exchange.framing == "invoke":
+        render_error = messages_envelope.render_invoke_error
     rendered_error = render_error(failure.error, exchange.echoed_id)
     headers = [_JSON, *_encode_headers({**rendered_error.headers, **_request_id_headers(call)})]
     headers += call.limit_headers
@@ -529,8 +539,6 @@ def _simple_content(
         message = f"there is no endpoint {scope['path'][:200]}; see /docs for the list"
         if scope["path"].startswith("//"):
             message += "; the path begins with two slashes: remove the last one of the base URL"
-        if bedrock_paths.is_bedrock(scope["path"]):
-            message += "; of Amazon Bedrock: Converse, ConverseStream, CountTokens"
         raise GatewayError(Error(kind="not_found", message=message, code="unknown_url"))
     _require_method(endpoint, scope)
     if endpoint.action == "realtime":

@@ -1,6 +1,7 @@
 """Amazon Bedrock's paths, which contain the model.
 
 /model/{model}/converse, .../converse-stream, .../count-tokens
+/model/{model}/invoke, .../invoke-with-response-stream      Messages (`messages_envelope`)
 /foundation-models, /foundation-models/{model}      the list of models
 
 All of them also work below /bedrock. A model may contain slashes, as an ARN does.
@@ -15,7 +16,8 @@ import msgspec
 
 Action = Literal["generate", "count_tokens", "models", "model"]
 _MODEL_PATH = re.compile(
-    r"(?:/bedrock)?/model/(?P<model>.+)/(?P<operation>converse|converse-stream|count-tokens)/?",
+    r"(?:/bedrock)?/model/(?P<model>.+)/"
+    r"(?P<operation>converse|converse-stream|count-tokens|invoke|invoke-with-response-stream)/?",
     re.DOTALL,
 )
 _LIST_PATH = re.compile(r"(?:/bedrock)?/foundation-models(?:/(?P<model>.+?))?/?", re.DOTALL)
@@ -23,12 +25,13 @@ _PATH_PREFIXES = ("/model/", "/bedrock/", "/foundation-models")
 
 
 class BedrockPath(msgspec.Struct, frozen=True, kw_only=True):
-    """A parsed path; `name` is that of the endpoint in the log."""
+    """A parsed path; `name` is that of the endpoint in the log, `dialect` that of the body."""
 
     name: str
     action: Action
     model: str = ""
     stream: bool = False
+    dialect: str = "bedrock_converse"
 
 
 def is_bedrock(path: str) -> bool:
@@ -46,7 +49,8 @@ def parse(path: str) -> BedrockPath | None:
             name=f"/model/{{id}}/{operation}",
             action="count_tokens" if operation == "count-tokens" else "generate",
             model=match["model"],
-            stream=operation == "converse-stream",
+            stream=operation.endswith("-stream"),
+            dialect="anthropic_messages" if operation.startswith("invoke") else "bedrock_converse",
         )
     if match := _LIST_PATH.fullmatch(path):
         model = match["model"] or ""

@@ -33,8 +33,8 @@ Action = Literal[
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """How one path is handled.
 
-    `arg` is the part of the path after a prefix, if any. `model` and `stream` are set in
-    dialects that encode them in the path.
+    `arg` is the part of the path after a prefix, if any. `model` and `stream` are set where
+    the path encodes them.
     """
 
     name: str
@@ -283,7 +283,7 @@ def _bedrock_endpoint(bedrock_path: bedrock_paths.BedrockPath) -> Endpoint:
     return Endpoint(
         name=bedrock_path.name,
         action=bedrock_path.action,
-        dialect="bedrock_converse",
+        dialect=bedrock_path.dialect,
         methods=methods,
         arg=bedrock_path.model if bedrock_path.action == "model" else "",
         model=bedrock_path.model,

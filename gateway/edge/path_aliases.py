@@ -5,6 +5,9 @@
     /engines/{model}/completions, /v1/engines/...   OpenAI's older API
     /api/v1/...                                     OpenRouter
     /v1/v1/...                                      a base URL that already ends in /v1
+    /v1/projects/P/locations/L/publishers/anthropic/models/{model}:rawPredict
+                                                    Messages on Vertex AI; also :streamRawPredict
+    /vertex_ai/...                                  Vertex AI, as at LiteLLM
 
 A model in the path is the model of the request, as at Azure; a `model` in the body is replaced.
 """
@@ -31,8 +34,17 @@ _AZURE_PATH = re.compile(
     re.DOTALL,
 )
 _REPEATED_VERSION = re.compile(r"(?:/api)?/v1(?:/v1)*(?P<path>/.*|)", re.DOTALL)
+_VERTEX_PREFIX = "/vertex_ai"
+_CLAUDE_ON_VERTEX = re.compile(
+    r"(?:/v1(?:beta1)?)?/projects/[^/]+/locations/[^/]+/publishers/anthropic/models/"
+    r"(?P<model>[^/].*):(?:rawPredict|streamRawPredict)",
+    re.DOTALL,
+)
+# On Vertex AI, the name of a model in the path of a token count, whose body has the model itself.
+_COUNT_TOKENS = "count-tokens"
 # First segments of a path that may be an alias.
-_PATH_PREFIXES = ("/openai/", "/engines/", "/v1/engines/", "/api/v1", "/v1/v1")
+_PATH_PREFIXES: tuple[str, ...] = ("/openai/", "/engines/", "/v1/engines/", "/api/v1", "/v1/v1")
+_PATH_PREFIXES += (f"{_VERTEX_PREFIX}/", "/projects/", "/v1/projects/", "/v1beta1/projects/")
 
 
 @lru_cache(maxsize=MAX_CACHED_PATHS)
@@ -43,6 +55,11 @@ def resolve_path(path: str) -> tuple[str, str]:
     """
     if not path.startswith(_PATH_PREFIXES):
         return path, ""
+    path = path.removeprefix(_VERTEX_PREFIX)
+    if match := _CLAUDE_ON_VERTEX.fullmatch(path):
+        if match["model"] == _COUNT_TOKENS:
+            return "/v1/messages/count_tokens", ""
+        return "/v1/messages", match["model"]
     if match := _MODEL_PATH.fullmatch(path):
         return f"/v1/{match['operation']}", match["model"]
     if match := _AZURE_PATH.fullmatch(path):

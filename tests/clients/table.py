@@ -151,7 +151,9 @@ CLIENTS: dict[str, Client] = {
         AT_ROOT,
         ANTHROPIC_KEY,
         notes="Message threads, which `tool_runner` uses by default, are stored by Anthropic only: "
-        "for other providers the SDK repeats a turn with the whole conversation.",
+        "for other providers the SDK repeats a turn with the whole conversation. "
+        '`AnthropicVertex(base_url="URL/v1", access_token="KEY")`, `AnthropicBedrock(base_url="URL", '
+        'api_key="KEY")` and `AnthropicFoundry(base_url="URL/anthropic", api_key="KEY")` also work.',
     ),
     "google-genai": Client(
         "google-genai (Python)",
@@ -184,8 +186,8 @@ CLIENTS: dict[str, Client] = {
         "`AWS_BEARER_TOKEN_BEDROCK`",
         notes="boto3 sends a Bedrock API key only over HTTPS; without TLS add the header "
         "`Authorization: Bearer KEY` in a `request-created` event. Requests signed with AWS "
-        "credentials are rejected. Converse, ConverseStream and CountTokens. The AWS SDK for "
-        "JavaScript uses HTTP/2 unless it has `requestHandler: new NodeHttpHandler()`, which it "
+        "credentials are rejected. Converse, ConverseStream, CountTokens, and InvokeModel with the "
+        "body of Claude models. The AWS SDK for JavaScript uses HTTP/2 unless it has `requestHandler: new NodeHttpHandler()`, which it "
         "needs here without an HTTP/2 proxy.",
     ),
     "cohere": Client(
@@ -539,7 +541,11 @@ CLIENTS: dict[str, Client] = {
         names=HOUSE_NAMES,
         shell=("Bash", "command"),
         notes="`ANTHROPIC_MODEL=ROUTE`. For Claude 4.5 and older, give the route the model's own "
-        "name: with another one Claude Code requests adaptive thinking, which is rejected.",
+        "name: with another one Claude Code requests adaptive thinking, which is rejected. A Claude "
+        "Code that is set up for Vertex AI or Amazon Bedrock also works, with "
+        "`ANTHROPIC_VERTEX_BASE_URL=URL/v1`, `CLAUDE_CODE_SKIP_VERTEX_AUTH=1` and "
+        "`ANTHROPIC_AUTH_TOKEN=KEY`, or with `ANTHROPIC_BEDROCK_BASE_URL=URL` and "
+        "`AWS_BEARER_TOKEN_BEDROCK=KEY`.",
     ),
 }
 
@@ -547,10 +553,8 @@ CLIENTS: dict[str, Client] = {
 NOT_SERVED = {
     "cohere (Python), `Client` (version 1)": "`/v1/chat` and `/v1/embed` return 404: use "
     "`ClientV2`. `rerank` is passed through.",
-    "boto3, `invoke_model`": "its body is that of one model: use `converse`.",
-    "anthropic (Python), `AnthropicVertex`, `AnthropicBedrock`": "their paths are those of Vertex "
-    "AI and of `invoke_model`: use `Anthropic`, or `AnthropicFoundry` with "
-    '`base_url="URL/anthropic"`.',
+    "boto3, `invoke_model` with a body of Titan, Nova, Llama or Mistral": "each model has a body of "
+    "its own, and only that of Claude models is accepted: use `converse`.",
     "LiteLLM, `cohere_chat/ROUTE`, streams": "it cannot read the event names of Cohere's streams: "
     "use `litellm_proxy/ROUTE`.",
     "Vercel AI SDK, `@ai-sdk/groq`": "it reads the usage of streams, and reasoning, from Groq's own "

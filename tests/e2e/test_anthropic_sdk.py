@@ -35,11 +35,25 @@ WEATHER: Any = {
 
 
 @pytest.fixture
-def client(stack: GatewayStack) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(
-        base_url=stack.gateway.url, api_key=stack.gateway.key, max_retries=0
-    ) as api_client:
+def client(stack: GatewayStack, request: pytest.FixtureRequest) -> Iterator[anthropic.Anthropic]:
+    """Return the client of Anthropic's own platform, or that of another in `PLATFORMS`."""
+    with new_client(getattr(request, "param", "anthropic"), stack) as api_client:
         yield api_client
+
+
+def new_client(platform: str, stack: GatewayStack, key: str = "") -> Any:
+    url, key = stack.gateway.url, key or stack.gateway.key
+    if platform == "vertex":
+        access: Any = {"access_token": key, "project_id": "p", "region": "eu"}
+        return anthropic.AnthropicVertex(base_url=f"{url}/v1", max_retries=0, **access)
+    if platform == "bedrock":
+        return anthropic.AnthropicBedrock(
+            base_url=url, api_key=key, aws_region="eu-west-1", max_retries=0
+        )
+    return anthropic.Anthropic(base_url=url, api_key=key, max_retries=0)
+
+
+PLATFORMS = pytest.mark.parametrize("client", ["anthropic", "vertex", "bedrock"], indirect=True)
 
 
 def user(text: Any) -> Any:
@@ -50,6 +64,7 @@ def result(id_: str, content: Any) -> dict[str, Any]:
     return {"type": "tool_result", "tool_use_id": id_, "content": content}
 
 
+@PLATFORMS
 @BOTH
 def test_a_complete_response_is_parsed(client: anthropic.Anthropic, model: str) -> None:
     response = client.messages.create(model=model, max_tokens=100, messages=user("Hello there"))
@@ -81,6 +96,7 @@ def test_the_older_api_version_and_header_are_accepted(stack: GatewayStack, mode
     assert response.stop_reason == "end_turn"
 
 
+@PLATFORMS
 @BOTH
 def test_a_stream_adds_up_to_the_response(client: anthropic.Anthropic, model: str) -> None:
     with client.messages.stream(
@@ -111,6 +127,7 @@ def test_raw_events_follow_the_grammar(client: anthropic.Anthropic, model: str) 
     ]
 
 
+@PLATFORMS
 @pytest.mark.parametrize("model", [CHAT, MESSAGES, DEEP])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_parallel_tool_calls_make_a_round_trip(
@@ -183,6 +200,7 @@ def test_an_image_in_a_tool_result_moves_to_a_user_message(
     assert PIXEL in str(recorded_request.body["messages"][3])
 
 
+@PLATFORMS
 @BOTH
 def test_structured_output_is_parsed(
     stack: GatewayStack, client: anthropic.Anthropic, model: str
@@ -235,6 +253,7 @@ def test_reasoning_of_another_provider_is_dropped(
     assert second.stop_reason == "end_turn"
 
 
+@pytest.mark.parametrize("client", ["anthropic", "vertex"], indirect=True)
 @BOTH
 def test_tokens_are_counted(client: anthropic.Anthropic, model: str) -> None:
     counted = client.messages.count_tokens(model=model, messages=user("Hello " * 100))
@@ -316,22 +335,59 @@ def test_refusals_raise_the_exceptions_of_the_sdk(
         assert error.value.response.headers["retry-after"] == "7"
 
 
-def test_an_unknown_key_is_an_authentication_error(stack: GatewayStack) -> None:
+@BOTH
+@pytest.mark.parametrize(
+    ("kind", "expected_error", "text"),
+    [
+        ("context_length", anthropic.BadRequestError, "prompt is too long"),
+        ("rate_limit", anthropic.RateLimitError, "Slow."),
+        ("overloaded", anthropic.InternalServerError, "Busy|Overloaded"),
+        ("upstream_auth", anthropic.InternalServerError, "Bad key."),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_refusals_on_bedrock_have_its_form(
+    stack: GatewayStack, model: str, kind: str, expected_error: Any, text: str, stream: bool
+) -> None:
+    prompt = f"Refuse on Bedrock with {kind}"
+    chat, messages, _, _ = REFUSALS[kind]
+    stack.openai.script.on(prompt, ScriptedResponse(error=chat))
+    stack.anthropic.script.on(prompt, ScriptedResponse(error=messages))
     with (
-        anthropic.Anthropic(
-            base_url=stack.gateway.url, api_key="sk-nobody", max_retries=0
-        ) as client,
-        pytest.raises(anthropic.AuthenticationError),
+        new_client("bedrock", stack) as client,
+        pytest.raises(expected_error, match=text) as error,
+    ):
+        client.messages.create(model=model, max_tokens=9, messages=user(prompt), stream=stream)
+    assert error.value.body.keys() == {"message"}
+    assert error.value.response.headers["x-amzn-errortype"].endswith("Exception")
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected_error"),
+    [
+        ("anthropic", anthropic.AuthenticationError),
+        ("vertex", anthropic.AuthenticationError),
+        ("bedrock", anthropic.PermissionDeniedError),
+    ],
+)
+def test_an_unknown_key_is_an_authentication_error(
+    stack: GatewayStack, platform: str, expected_error: type[Exception]
+) -> None:
+    with (
+        new_client(platform, stack, "sk-nobody") as client,
+        pytest.raises(expected_error),
     ):
         client.messages.create(model=CHAT, max_tokens=9, messages=user("Hi"))
 
 
+@PLATFORMS
 def test_an_unknown_model_is_not_found(client: anthropic.Anthropic) -> None:
     """Claude Code treats a 400 as an unsupported feature and retries six times."""
     with pytest.raises(anthropic.NotFoundError):
         client.messages.create(model="no-such-model", max_tokens=9, messages=user("Hi"))
 
 
+@PLATFORMS
 @BOTH
 @pytest.mark.parametrize("breaks", ["cut", "error"])
 def test_a_broken_stream_raises(
@@ -351,6 +407,7 @@ def test_a_broken_stream_raises(
         stream.get_final_message()
 
 
+@PLATFORMS
 @BOTH
 def test_leaving_a_stream_closes_the_provider(
     stack: GatewayStack, client: anthropic.Anthropic, model: str
@@ -373,6 +430,7 @@ def test_disconnecting_closes_the_upstream_of_an_unstreamed_request(
     assert stack.saw_disconnect(prompt)
 
 
+@PLATFORMS
 def test_passthrough_keeps_unknown_fields(stack: GatewayStack, client: anthropic.Anthropic) -> None:
     prompt = "Keep my cache mark"
     block = {"type": "text", "text": prompt, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
@@ -385,6 +443,7 @@ def test_passthrough_keeps_unknown_fields(stack: GatewayStack, client: anthropic
     )
     _, recorded_request = stack.last(prompt)
     assert recorded_request.body["messages"][0]["content"] == [block]
+    assert recorded_request.body.keys().isdisjoint({"anthropic_version", "anthropic_beta"})
     assert recorded_request.headers["anthropic-beta"] == "context-1m-2025-08-07"
     assert recorded_request.headers["anthropic-version"] == "2026-10-21"
 

@@ -14,7 +14,7 @@ import boto3
 import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import ClientError, EventStreamError
+from botocore.exceptions import EventStreamError
 
 from tests.certificates import CertificateAuthority
 from tests.e2e.sdk_inputs import PIXEL
@@ -345,9 +345,45 @@ def test_a_signed_request_error_names_what_to_send_instead(
         signing.converse(modelId="gpt-4o", messages=[user("Hello")])
 
 
-def test_an_unsupported_operation_error_lists_the_supported_ones(client: Any) -> None:
-    with pytest.raises(ClientError, match="Converse"):
-        client.invoke_model(modelId="gpt-4o", body=b"{}")
+CLAUDE_BODY = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 50}
+
+
+def claude_body(prompt: str, **fields: Any) -> str:
+    messages = [{"role": "user", "content": prompt}]
+    return json.dumps({**CLAUDE_BODY, "messages": messages, **fields})
+
+
+@EACH
+def test_invoke_model_accepts_the_body_of_claude_models(client: Any, model: str) -> None:
+    body = claude_body("Hello there", anthropic_beta=["context-1m-2025-08-07"])
+    whole = json.load(client.invoke_model(modelId=model, body=body)["body"])
+    assert whole["content"][0]["text"] == HELLO
+    streamed = client.invoke_model_with_response_stream(modelId=model, body=body)
+    events = [json.loads(event["chunk"]["bytes"]) for event in streamed["body"]]
+    assert (events[0]["type"], events[-1]["type"]) == ("message_start", "message_stop")
+    deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
+    assert "".join(delta["text"] for delta in deltas) == HELLO
+
+
+@EACH
+def test_a_broken_stream_of_invoke_model_raises(
+    stack: GatewayStack, client: Any, model: str
+) -> None:
+    stack.on("Break off", ScriptedResponse(text="x" * 60, breaks="error", pace_s=0.03))
+    response = client.invoke_model_with_response_stream(
+        modelId=model, body=claude_body("Break off")
+    )
+    with closing(response["body"]) as stream_events, pytest.raises(EventStreamError):
+        list(stream_events)
+
+
+def test_invoke_model_rejects_the_bodies_of_other_models(client: Any) -> None:
+    betas = {"anthropic_version": "x", "anthropic_beta": ["a\r\nb: c"]}
+    for body in ({"anthropic_version": 1}, {"anthropic_version": "x"}, betas):
+        with pytest.raises(client.exceptions.ValidationException):
+            client.invoke_model(modelId="gpt-4o", body=json.dumps(body))
+    with pytest.raises(client.exceptions.ValidationException, match="use Converse"):
+        client.invoke_model(modelId="gpt-4o", body=json.dumps({"inputText": "Hi"}))
 
 
 @EACH

@@ -54,6 +54,8 @@ def test_a_path_is_found_and_routed_to_the_edge(path: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("path", "action", "model", "stream"),
     [
+        ("/bedrock/model/gw/invoke", "generate", "gw", False),
+        ("/model/arn:a/b/invoke-with-response-stream", "generate", "arn:a/b", True),
         ("/model/us.anthropic.claude-v1:0/converse", "generate", "us.anthropic.claude-v1:0", False),
         ("/model/openai/gpt-4o/converse-stream", "generate", "openai/gpt-4o", True),
         ("/bedrock/model/gw/count-tokens", "count_tokens", "gw", False),
@@ -65,7 +67,8 @@ def test_bedrocks_paths_name_the_model(path: str, action: str, model: str, strea
     endpoint = find_endpoint(path)
     assert endpoint is not None
     assert is_edge_path(path)
-    assert endpoint.dialect == "bedrock_converse"
+    is_messages = "/invoke" in path
+    assert endpoint.dialect == ("anthropic_messages" if is_messages else "bedrock_converse")
     assert (endpoint.action, endpoint.model, endpoint.stream) == (action, model, stream)
 
 

@@ -14,6 +14,8 @@ from gateway.routing.snapshot import ApiKey
 from tests.each import each
 from tests.relay.harness import KEY, PEPPER, completion, gateway, provider, route, snapshot
 
+VERTEX = "/projects/p/locations/l/publishers"
+
 
 @each(
     ("path", "resolved", "model"),
@@ -32,6 +34,18 @@ from tests.relay.harness import KEY, PEPPER, completion, gateway, provider, rout
         ("/api/v1/models", "/v1/models", ""),
         ("/v1/v1/messages", "/v1/messages", ""),
         ("/v1/v1/v1/models/x", "/v1/models/x", ""),
+        (f"{VERTEX}/anthropic/models/m:rawPredict", "/v1/messages", "m"),
+        (f"/v1{VERTEX}/anthropic/models/a/b:streamRawPredict", "/v1/messages", "a/b"),
+        (
+            f"/vertex_ai/v1{VERTEX}/anthropic/models/count-tokens:rawPredict",
+            "/v1/messages/count_tokens",
+            "",
+        ),
+        (
+            f"/vertex_ai/v1beta1{VERTEX}/google/models/m:generateContent",
+            f"/v1beta1{VERTEX}/google/models/m:generateContent",
+            "",
+        ),
     ],
 )
 def test_a_path_alias_maps_to_the_gateways_path(path: str, resolved: str, model: str) -> None:
@@ -95,6 +109,8 @@ async def test_the_model_in_the_path_replaces_the_one_in_the_body(tmp_path: Path
         ("/openai/deployments/dear/images/generations", {"prompt": "x", "model": "cheap"}),
         ("/api/v1/chat/completions", {**CHAT, "model": "dear"}),
         ("/v1/v1/chat/completions", {**CHAT, "model": "dear"}),
+        (f"{VERTEX}/anthropic/models/dear:rawPredict", {**CHAT, "model": "cheap"}),
+        ("/model/dear/invoke", {**CHAT, "anthropic_version": "x", "model": "cheap"}),
     ],
 )
 async def test_no_path_reaches_a_model_that_the_key_may_not_use(

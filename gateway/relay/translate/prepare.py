@@ -356,7 +356,8 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
         return False
     traits = target.model.traits
     if exchange.framing != exchange.dialect.framing and not (
-        (exchange.framing == "whole_calls" and traits.whole_calls)
+        exchange.framing == "invoke"
+        or (exchange.framing == "whole_calls" and traits.whole_calls)
         # OpenRouter itself, and providers with its request fields.
         or (exchange.framing == "api_v1" and traits.reasoning_request == "reasoning")
     ):
