@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -17,6 +17,7 @@ from gateway.canon.errors import Error, invalid
 from gateway.canon.events import Failed
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ErrorReply, ResponseContext
+from gateway.dialects.shared.claude import parse_betas
 from gateway.framing import eventstream
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.framing.sse import Decoder, Frame
@@ -25,7 +26,6 @@ from gateway.relay.exchange.call import Exchange, Send
 VERSION, BETAS = "anthropic_version", "anthropic_beta"
 # Other values, such as `bedrock-2023-05-31`, are versions of the envelope.
 _API_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_Beta = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]+\Z")]
 _CONTENT_TYPE = STREAM_FORMATS["invoke"].content_type
 _MESSAGES, _BEDROCK = DIALECTS["anthropic_messages"], DIALECTS["bedrock_converse"]
 
@@ -41,9 +41,10 @@ def unwrap(exchange: Exchange) -> None:
     if _API_VERSION.fullmatch(version):
         headers.setdefault("anthropic-version", version)
     if BETAS in fields:
-        betas = _decode_field(fields.pop(BETAS), list[_Beta], BETAS)
+        sent_betas = _decode_field(fields.pop(BETAS), list[str], BETAS)
+        betas = dict.fromkeys(parse_betas({BETAS: sent_betas}, BETAS))
         if "anthropic-beta" in headers:
-            betas = list(dict.fromkeys([*headers["anthropic-beta"].split(","), *betas]))
+            betas = dict.fromkeys(headers["anthropic-beta"].split(",")) | betas
         headers["anthropic-beta"] = ",".join(betas)
     exchange.headers = headers
     if exchange.framing == "invoke":
@@ -55,7 +56,7 @@ def _decode_field(raw: msgspec.Raw, field_type: Any, name: str) -> Any:
     try:
         return msgspec.json.decode(raw, type=field_type)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        expected = "a string" if field_type is str else "an array of names"
+        expected = "a string" if field_type is str else "an array of strings"
         raise invalid(f"{name} must be {expected}", name) from None
 
 

@@ -28,6 +28,7 @@ from gateway.dialects.bedrock_converse.client_messages import (
     parse_turns,
 )
 from gateway.dialects.bedrock_converse.context import MODEL_FIELDS, NAME, Json
+from gateway.dialects.shared.claude import parse_betas
 from gateway.dialects.shared.effort import EFFORTS
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
@@ -131,7 +132,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
             top_k=_parse_top_k(model_fields, nova_config),
         ),
         meta=_parse_metadata(body),
-        betas=strings(model_fields, "anthropic_beta", MODEL_FIELDS),
+        betas=parse_betas(model_fields, "anthropic_beta", MODEL_FIELDS),
         extra={NAME: extra} if extra else {},
         client_paths=FIELD_PATHS
         | _reasoning_paths(model_fields, output_config)

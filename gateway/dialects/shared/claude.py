@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 import msgspec
 from msgspec.structs import replace
 
+from gateway.canon.errors import invalid
 from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import ReasoningConfig, Request, Tool
 from gateway.canon.schema import (
@@ -18,6 +20,7 @@ from gateway.canon.schema import (
 )
 from gateway.canon.traits import Traits
 from gateway.dialects.shared.effort import next_lower_effort
+from gateway.dialects.shared.fields import join_path, strings
 from gateway.dialects.shared.render_context import CallIds, ToolNamingRenderContext
 
 Json = dict[str, Any]
@@ -32,6 +35,18 @@ _MAX_STRICT_TOOLS, _MAX_OPTIONAL_PARAMETERS, _MAX_UNION_PARAMETERS = 20, 24, 16
 REASONING_SKIPPED = (
     "no reasoning in this response: the reasoning before the last tool calls is missing"
 )
+
+# Anthropic reads betas from a header, so they must not contain what ends it or separates them.
+_BETA = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def parse_betas(obj: Json, key: str, path: str = "") -> tuple[str, ...]:
+    """The names of betas in a field of a body; empty if absent. Raises GatewayError (400)."""
+    betas = strings(obj, key, path)
+    if not all(map(_BETA.fullmatch, betas)):
+        field_path = join_path(path, key)
+        raise invalid(f"{field_path} must be an array of names of betas", field_path)
+    return betas
 
 
 class ClaudeRenderContext(ToolNamingRenderContext):

@@ -100,6 +100,15 @@ def test_novas_own_settings_are_read_and_written_again() -> None:
     assert render(request, NOVA).body["additionalModelRequestFields"] == fields
 
 
+@pytest.mark.parametrize("beta", ["a\r\nx-api-key: b", "a b", "a\n", ""])
+def test_a_beta_that_cannot_be_in_a_header_is_refused(beta: str) -> None:
+    """It would fail at each target that expects betas in a header, and count as its failure."""
+    with pytest.raises(GatewayError) as refused:
+        parse_request(**{MODEL_FIELDS: {"anthropic_beta": ["context-1m-2025-08-07", beta]}})
+    assert refused.value.error.kind == "invalid_request"
+    assert refused.value.error.param == f"{MODEL_FIELDS}.anthropic_beta"
+
+
 def test_fields_without_equivalent_are_stored_by_path() -> None:
     request = parse_request(
         guardrailConfig={"guardrailIdentifier": "g"},
