@@ -12,6 +12,7 @@ from django.test import Client
 
 from gateway import store
 from gateway.api.app import api as ninja
+from gateway.compat.litellm.api.routes import openapi_schema as litellm_document
 from gateway.edge.endpoints import is_edge_path
 from gateway.models import Account, Change
 from tests.api.conftest import MASTER
@@ -44,6 +45,8 @@ RULES: dict[str, tuple[int, ...]] = {
     "read own": (401, 401, 0, 403, 403, 0, 0, 0, 403),
     "change own": (401, 401, 0, 403, 403, 0, 403, 0, 403),
     "score as client": (401, 0, 0, 403, 403, 0, 403, 0, 0),
+    "read with a key": (401, 0, 403, 0, 0, 0, 0, 0, 0),
+    "count with a key": (401, 0, 403, 0, 0, 0, 403, 0, 0),
     "public": (0, 0, 0, 0, 0, 0, 0, 0, 0),
 }
 _BODIES = {"get_bodies", "get_span_content"}
@@ -57,6 +60,17 @@ _ADMINS = {
     "list_users",
     "get_user",
     "list_settings",
+    "litellm_customer_info",
+    "litellm_customer_list",
+    "litellm_spend_logs",
+}
+# LiteLLM lets the holder of any key call these, and shows what that key may use.
+_KEY_HOLDERS = {
+    "litellm_model_info",
+    "litellm_model_info_v1",
+    "litellm_model_group_info",
+    "litellm_key_info",
+    "litellm_token_counter",
 }
 _SCORES = {"create_score": "score as client", "delete_score": "score"}
 _PUBLIC = {"postman_collection"}  # like the OpenAPI document
@@ -64,6 +78,7 @@ _OWN = {"create_preset", "delete_preset"}
 # Rows that editors may change; providers have credentials.
 _EDITABLE = ("/api/models", "/api/routes", "/api/teams", "/api/keys", "/api/translate")
 _EDITABLE += ("/api/prompts", "/api/capability-reports", "/api/health/targets/reset")
+_EDITABLE += ("/key/", "/team/", "/user/")
 
 
 def operations() -> list[tuple[str, str, str]]:
@@ -76,7 +91,18 @@ def operations() -> list[tuple[str, str, str]]:
     ]
 
 
+def litellm_operations() -> list[tuple[str, str, str]]:
+    """Method, path and id of each operation of the LiteLLM-compatible endpoints."""
+    return [
+        (method, path, operation["operationId"])
+        for path, item in litellm_document()["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
 def expected_rule(method: str, path: str, name: str) -> str:
+    if name in _KEY_HOLDERS:
+        return "read with a key" if method == "get" else "count with a key"
     if name in _PUBLIC:
         return "public"
     if name in _OWN:
@@ -87,7 +113,7 @@ def expected_rule(method: str, path: str, name: str) -> str:
         return "read own" if method == "get" else "change own"
     if method != "get":
         return "edit" if path.startswith(_EDITABLE) else "change"
-    if path.startswith("/api/teams"):
+    if path.startswith(("/api/teams", "/team/", "/user/")):
         return "read as editor"
     if name in _BODIES:
         return "read bodies"
@@ -142,8 +168,8 @@ def editor_client(db: None) -> Client:
 def test_each_operation_checks_the_role(role: str, settings: Any) -> None:
     """Resources do not exist and bodies are empty, so a permitted caller gets 200, 404 or 422."""
     settings.MASTER_KEY = MASTER
-    client, requested_operations = CLIENTS[role](), operations()
-    assert len(requested_operations) > 80
+    client, requested_operations = CLIENTS[role](), [*operations(), *litellm_operations()]
+    assert len(requested_operations) > 110
     for method, path, name in requested_operations:
         expected = RULES[expected_rule(method, path, name)][WHO.index(role)]
         concrete = path.replace("{number}", "1").replace(
@@ -153,15 +179,17 @@ def test_each_operation_checks_the_role(role: str, settings: Any) -> None:
         response = client.generic(method.upper(), concrete, "{}", content_type="application/json")
         failure = (role, method, path, response.status_code, response.content[:200])
         if expected == _ALLOWED:
-            assert response.status_code in {200, 204, 404, 422}, failure
+            assert response.status_code in {200, 204, 400, 404, 422}, failure
         else:
             assert response.status_code == expected, failure
-            assert response.json()["detail"], failure
+            problem = response.json()
+            assert problem["detail" if path.startswith("/api/") else "error"], failure
 
 
 def test_every_role_rule_names_existing_operations() -> None:
     names = {name for _method, _path, name in operations()}
-    assert names >= _BODIES | _ADMINS | _OWN
+    names |= {name for _method, _path, name in litellm_operations()}
+    assert names >= _BODIES | _ADMINS | _OWN | _KEY_HOLDERS
 
 
 def test_searching_bodies_needs_the_grant(settings: Any) -> None:

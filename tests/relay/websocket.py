@@ -14,7 +14,7 @@ from tests.waits import WAIT_TIMEOUT_S
 class Connection:
     """A WebSocket connection at the edge, without a server."""
 
-    def __init__(self, gw: Gateway) -> None:
+    def __init__(self, gw: Gateway, key: str = KEY) -> None:
         self._to_gateway: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._to_gateway.put_nowait({"type": "websocket.connect"})
@@ -22,7 +22,7 @@ class Connection:
             "type": "websocket",
             "path": "/v1/responses",
             "query_string": b"",
-            "headers": [(b"authorization", f"Bearer {KEY}".encode())],
+            "headers": [(b"authorization", f"Bearer {key}".encode())],
             "extensions": {"websocket.http.response": {}},
             "client": ("127.0.0.1", 1),
         }
