@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -74,12 +75,10 @@ def _send_notification(channel: AlertChannel, notification: Notification) -> Non
     if channel.kind == AlertChannel.Kind.EMAIL:
         _send_email(destination, notification)
         return
-    _post_json(
-        destination,
-        {"text": notification.text}
-        if channel.kind == "slack"
-        else _notification_payload(notification),
-    )
+    payload = _notification_payload(notification)
+    if channel.kind == AlertChannel.Kind.SLACK:
+        payload = {"text": notification.text}
+    asyncio.run(_post_json(destination, payload))
 
 
 def _notification_payload(notification: Notification) -> dict[str, Any]:
@@ -93,14 +92,16 @@ def _notification_payload(notification: Notification) -> dict[str, Any]:
     }
 
 
-def _post_json(url: str, payload: dict[str, Any]) -> None:
+async def _post_json(url: str, payload: dict[str, Any]) -> None:
     try:
-        with (
-            httpx.Client(timeout=TIMEOUT_S, follow_redirects=False) as client,
+        # A server that sends its headers slowly would reset the client's own timeout each time.
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client,
             client.stream("POST", url, json=payload) as response,
         ):
             status = response.status_code
-    except httpx.TimeoutException:
+    except (TimeoutError, httpx.TimeoutException):
         raise DeliveryError(f"no response within {TIMEOUT_S:.0f} s") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise DeliveryError(_describe_failure(error)) from None
@@ -111,9 +112,13 @@ def _post_json(url: str, payload: dict[str, Any]) -> None:
 def _describe_failure(error: Exception) -> str:
     """What failed; not the error's own text, which may contain the URL, a secret."""
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError):
-        cause = cause.__context__  # httpcore removes the `__cause__`
-    if cause is None:
+    # An error without a number is one around those of the addresses that were tried.
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno is not None):
+        if isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        else:
+            cause = cause.__cause__ or cause.__context__  # httpcore removes the `__cause__`
+    if not isinstance(cause, OSError):
         return f"the connection failed ({type(error).__name__})"
     return f"the server could not be reached: {describe_connect_failure(cause)}"
 

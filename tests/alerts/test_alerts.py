@@ -87,6 +87,7 @@ class WebhookReceiver:
         self.status = 200
         self.hang = threading.Event()
         self.hangs = False
+        self.sends_slowly = False
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -95,6 +96,9 @@ class WebhookReceiver:
                 if receiver.hangs:
                     receiver.hang.wait(30)
                 receiver.received.append(json.loads(body))
+                for _ in range(20 if receiver.sends_slowly else 0):
+                    self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    receiver.hang.wait(0.1)
                 self.send_response(receiver.status)
                 self.send_header("location", "http://127.0.0.1:1/")
                 self.end_headers()
@@ -437,6 +441,7 @@ def test_channels_get_the_events_they_subscribe_to(receiver: WebhookReceiver) ->
         ({"status": 404}, "HTTP 404"),
         ({"status": 302}, "HTTP 302"),  # never followed
         ({"hangs": True}, "no response within"),
+        ({"sends_slowly": True}, "no response within"),
     ],
 )
 def test_a_failed_delivery_is_recorded(
