@@ -20,7 +20,18 @@ from gateway.providers.profile import Secret
 from gateway.providers.redact import Redactor, encoded_forms
 from gateway.relay.exchange.delta_texts import delta_spans
 from gateway.relay.exchange.recorder import Recorder
-from tests.relay.harness import PacedBody, chunk, gateway, provider, route, snapshot, sse
+from tests.relay.harness import (
+    DONE,
+    PacedBody,
+    chunk,
+    completion,
+    gateway,
+    provider,
+    refusal,
+    route,
+    snapshot,
+    sse,
+)
 
 # Of no known shape, and with characters that URLs and JSON write in another way.
 SECRET = 'pläin+cred/9"1x%77Zq'.replace("ä", "a")
@@ -55,19 +66,28 @@ def _stored_text(row: Any) -> str:
     )
 
 
+RESPONSES: dict[str, Callable[[], httpx.Response]] = {
+    "response": completion,
+    "stream": lambda: sse(chunk("hi"), chunk(None, "stop"), DONE),
+    "error": lambda: refusal(400),
+}
+
+
+@pytest.mark.parametrize("kind", RESPONSES)
 @pytest.mark.parametrize("form", FORMS)
-async def test_a_header_of_an_error_that_repeats_the_key_is_masked(
-    tmp_path: Path, form: str
+async def test_a_header_that_repeats_the_key_is_masked(
+    tmp_path: Path, form: str, kind: str
 ) -> None:
-    headers = {"x-ratelimit-limit-requests": f"5 for {FORMS[form]}", "retry-after": "1"}
-    error = {"error": {"message": "no", "type": "x", "param": None, "code": None}}
-    async with gateway(
-        tmp_path,
-        snapshot(route("r", _secret_provider())),
-        up=lambda _: httpx.Response(400, json=error, headers=headers),
-    ) as gw:
-        reply = await gw.post("/v1/chat/completions", BODY)
+    def respond(_: httpx.Request) -> httpx.Response:
+        response = RESPONSES[kind]()
+        response.headers["x-ratelimit-limit-requests"] = f"5 for {FORMS[form]}"
+        response.headers["x-ratelimit-reset-requests"] = "6m0.5s"
+        return response
+
+    async with gateway(tmp_path, snapshot(route("r", _secret_provider())), up=respond) as gw:
+        reply = await gw.post("/v1/chat/completions", BODY | {"stream": kind == "stream"})
     assert reply.headers["x-ratelimit-limit-requests"].startswith("5 for ")
+    assert reply.headers["x-ratelimit-reset-requests"] == "6m0.5s"
     assert not _reveals_secret(str(reply.headers))
 
 

@@ -128,7 +128,7 @@ async def reply(
     if call.attempt.passthrough:
         if runtime.model_echo and call.attempt.tap.model != call.exchange.model:
             body = replace_model(body, call.attempt.tap.model, call.exchange.model)
-        headers = passed_headers_of(upstream_response, call)
+        headers = passed_headers_of(runtime, upstream_response, call)
     await send(runtime, call, client, target, body, headers)
 
 

@@ -107,7 +107,7 @@ async def _reply_checked(
         (b"content-type", upstream_response.kind.encode("latin-1", "replace")),
         _NOSNIFF,
         *response_headers(call, target.model.label),
-        *passed_headers_of(upstream_response, call),
+        *passed_headers_of(runtime, upstream_response, call),
     ]
     settle(runtime, call, client)
     await client.reply(200, client.headers, out)
@@ -149,7 +149,7 @@ async def _reply_complete(
     client.headers = [
         (b"content-type", b"application/json"),
         *response_headers(call, target.model.label),
-        *passed_headers_of(upstream_response, call),
+        *passed_headers_of(runtime, upstream_response, call),
     ]
     settle(runtime, call, client)
     await client.reply(200, client.headers, out)
@@ -317,7 +317,7 @@ class _PassthroughStream:
             (b"content-type", content_type.encode("latin-1", "replace")),
             _NOSNIFF,
             *response_headers(self.call, self.target.model.label),
-            *passed_headers_of(self.upstream_response, self.call),
+            *passed_headers_of(self.runtime, self.upstream_response, self.call),
         ]
         if self.is_event_stream:
             headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]

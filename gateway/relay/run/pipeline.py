@@ -580,13 +580,7 @@ async def _raise_refusal(
         raise GatewayError(Error(kind="upstream_error", message=message, status=response.status))
     error = prepared_request.dialect.provider.parse_error(response.status, response.headers, body)
     error = runtime.provider_secrets.redact(call.exchange.snapshot, error)
-    target = call.attempt.target
-    assert target is not None
-    redactor = runtime.provider_secrets.redactor(call.exchange.snapshot, target.model.provider)
-    headers = [
-        (name, redactor.redact(value))
-        for name, value in passed_headers_of(response, call, prepared_request)
-    ]
+    headers = passed_headers_of(runtime, response, call, prepared_request)
     wait_ms = response.headers.get("retry-after-ms", "")
     if wait_ms.isascii() and wait_ms.isdigit() and len(wait_ms) < 10:
         headers.append((b"retry-after-ms", wait_ms.encode()))

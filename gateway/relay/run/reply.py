@@ -7,6 +7,7 @@ has in full is in the journal.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from gateway.dialects.base import ResponseContext, StreamParser
 from gateway.framing.eventstream import CorruptMessage
 from gateway.framing.formats import STREAM_FORMATS, FrameDecoder
 from gateway.framing.sse import Frame, FrameTooLarge
+from gateway.providers.redact import scrub
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Header
 from gateway.relay.exchange.request_features import estimate_tokens
@@ -54,6 +56,8 @@ _JSON_HEADERS: list[Header] = [(b"content-type", b"application/json")]
 _LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
 _INFORMATIVE_HEADERS = ("openai-processing-ms", "openai-version")
 _PASSED_HEADERS = (*_LIMITS, *_INFORMATIVE_HEADERS)
+# Numbers, durations and timestamps; in any other value, the upstream may repeat its credential.
+_NUMERIC_VALUE = re.compile(r"[0-9][0-9.:,;=hmswTZ+ -]*")
 
 
 async def reply(
@@ -77,7 +81,7 @@ async def reply(
         raise bad_upstream(
             f"the upstream answered with {upstream_response.kind.partition(';')[0]}, not JSON"
         )
-    passed_headers = passed_headers_of(upstream_response, call, prepared_request)
+    passed_headers = passed_headers_of(runtime, upstream_response, call, prepared_request)
     if is_stream:
         response = fold_events(
             [
@@ -386,9 +390,14 @@ def _encode_header_value(text: str) -> bytes:
 
 
 def passed_headers_of(
-    upstream_response: UpstreamResponse, call: Call, prepared_request: PreparedRequest | None = None
+    runtime: Runtime,
+    upstream_response: UpstreamResponse,
+    call: Call,
+    prepared_request: PreparedRequest | None = None,
 ) -> list[Header]:
-    """The upstream headers to pass to the client; none unless both use the same dialect.
+    """The upstream headers to pass to the client, without credentials of providers.
+
+    There are none unless both use the same dialect.
 
     An upstream's rate limits are left out if the gateway reports limits of its own.
     `prepared_request` is the request that was sent; None if its dialect is the client's.
@@ -397,8 +406,16 @@ def passed_headers_of(
     if dialect.name != call.exchange.dialect.name:
         return []
     prefixes = _INFORMATIVE_HEADERS if call.limit_headers else _PASSED_HEADERS
+    snapshot = call.exchange.snapshot
     return [
-        (name.encode("latin-1"), _encode_header_value(value))
+        (
+            name.encode("latin-1"),
+            _encode_header_value(
+                value
+                if _NUMERIC_VALUE.fullmatch(value)
+                else scrub(value, runtime.provider_secrets.forms(snapshot))
+            ),
+        )
         for name, value in upstream_response.headers.items()
         if name.startswith(prefixes) and len(name) + len(value) <= MAX_HEADER_CHARS
     ]

@@ -74,7 +74,7 @@ async def stream_response(
         if guard.enforces:  # the client gets what its renderer makes of the checked events
             call.attempt.passthrough = call.recorder.passthrough = False
     context = await offload.run(call.exchange.offload_size, response_context, call)
-    passed_headers = passed_headers_of(upstream_response, call, prepared_request)
+    passed_headers = passed_headers_of(runtime, upstream_response, call, prepared_request)
     client_stream = _ClientStream(
         runtime, call, client, deadlines, target, guard, context, passed_headers
     )
