@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.dialects import DIALECTS
@@ -14,6 +15,7 @@ from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.relay.run.playground_calls import run_playground_call
 from gateway.relay.run.store_policy import mask_stored_response
+from tests.each import each
 from tests.relay.harness import (
     DONE,
     chunk,
@@ -86,6 +88,20 @@ async def test_upstream_error_text_is_masked_in_the_log(tmp_path: Path) -> None:
     assert SECRET not in entry.error
     assert "what is" in entry.error
     assert [attempt.error for attempt in entry.attempts if SECRET in (attempt.error or "")] == []
+
+
+@each("model", [f"sk-{'a1' * 20}", "AIzaSyA0123456789_abcdefghijklmnopqrs", f"model-{SECRET}"])
+async def test_a_key_sent_as_the_model_is_masked_in_the_log(tmp_path: Path, model: str) -> None:
+    async with gateway(tmp_path, registry()) as live:
+        reply = await live.post("/v1/chat/completions", {**REQUEST, "model": model})
+        entry = await live.entry()
+        await live.post("/v1/chat/completions", {**REQUEST, "model": "gpt-nope"})
+        (_, ordinary_entry) = await live.rows(2)
+    assert reply.status == 404
+    assert "**" in entry.requested_model
+    assert model not in msgspec.json.encode(entry).decode()
+    assert "does not exist" in entry.error
+    assert ordinary_entry.requested_model == "gpt-nope"
 
 
 async def test_the_playgrounds_calls_are_masked_too(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from gateway.relay.exchange.iterations import (
 )
 from gateway.relay.exchange.log_record import LogRecord, UpstreamCall
 from gateway.relay.exchange.passthrough import PassthroughState, passthrough_cost
+from gateway.relay.exchange.recorder import mask_secrets
 from gateway.relay.exchange.request_features import (
     ATTRIBUTION_FIELDS,
     attribution_headers,
@@ -123,6 +124,8 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
         call.attempts[-1].ended_ms = entry.duration_ms
     if call.recorder.masks:
         _mask_errors(entry, call.recorder.masks)
+    if exchange.route is None:
+        _mask_rejected_model(entry, exchange.snapshot.masks)
     entry.bodies = call.recorder.bodies(
         exchange.headers,
         client.headers,
@@ -235,6 +238,13 @@ def _mask_errors(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
     for attempt in entry.attempts:
         if attempt.error:
             attempt.error = mask_text(attempt.error, masks)
+
+
+def _mask_rejected_model(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
+    """Mask keys in the model of a request without a route: clients confuse the two settings."""
+    for name in ("requested_model", "error"):
+        text = getattr(entry, name).encode(errors="replace")
+        setattr(entry, name, mask_secrets(text, masks).decode(errors="replace"))
 
 
 def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
