@@ -368,11 +368,14 @@ def _only_provider(runtime: Runtime, exchange: Exchange, operation: Operation) -
         raise GatewayError(Error(kind="not_found", message=message, param="provider"))
     names = ", ".join(provider.name for provider in providers)
     hint = " or give a `model`" if operation.model else ""
-    raise invalid(
+    message = (
         f"several providers support {operation.family}: {names}; name one with `?provider=NAME`, "
-        f"the header `{PROVIDER_HEADER}` or the setting DRAGOMAN_DEFAULT_PROVIDER{hint}",
-        "provider",
+        f"the header `{PROVIDER_HEADER}` or the setting DRAGOMAN_DEFAULT_PROVIDER{hint}"
     )
+    if resource_id := state_of(exchange)[0].resource_id:
+        message = f"the gateway has no `{resource_id[:100]}`; for the ID of a provider: {message}"
+        raise GatewayError(Error(kind="not_found", message=message, param="id"))
+    raise invalid(message, "provider")
 
 
 def _providers_with(exchange: Exchange, family: str) -> list[Provider]:

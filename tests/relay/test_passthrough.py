@@ -16,7 +16,17 @@ from gateway.edge.admission import key_digest
 from gateway.relay.runtime import Runtime
 from gateway.relay.state.resource_owners import OwnerTable, ResourceOwners
 from gateway.routing.snapshot import ApiKey
-from tests.relay.harness import KEY, PEPPER, PacedBody, gateway, provider, route, snapshot, sse
+from tests.relay.harness import (
+    ADMIN,
+    KEY,
+    PEPPER,
+    PacedBody,
+    gateway,
+    provider,
+    route,
+    snapshot,
+    sse,
+)
 
 OTHER = "sk-dgm-other"
 
@@ -444,6 +454,13 @@ async def test_with_several_providers_the_provider_name_is_required(tmp_path: Pa
         assert "one, two; name one with `?provider=NAME`" in response.json()["error"]["message"]
         response = await live.post("/v1/files?provider=three", b"", method="GET")
         assert (response.status, response.json()["error"]["param"]) == (404, "provider")
+        # An ID may be a provider's own; with the admin credential, it is not known to be another's.
+        for end, method in (("", "GET"), ("", "DELETE"), ("/content", "GET")):
+            path = f"/v1/files/file-unknown{end}"
+            for key in (KEY, ADMIN):
+                response = await live.post(path, b"", method=method, key=key)
+                assert (response.status, response.json()["error"]["param"]) == (404, "id")
+                assert "`file-unknown`" in response.json()["error"]["message"]
 
 
 async def test_a_key_with_routes_needs_the_files_among_them(tmp_path: Path) -> None:
