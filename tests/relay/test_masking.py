@@ -104,6 +104,14 @@ async def test_a_key_sent_as_the_model_is_masked_in_the_log(tmp_path: Path, mode
     assert ordinary_entry.requested_model == "gpt-nope"
 
 
+async def test_a_rejected_model_name_is_shortened_in_the_log(tmp_path: Path) -> None:
+    async with gateway(tmp_path, registry()) as live:
+        reply = await live.post("/v1/chat/completions", {**REQUEST, "model": "x" * 100_000})
+        entry = await live.entry()
+    assert reply.status == 400
+    assert entry.requested_model == "x" * 256
+
+
 async def test_the_playgrounds_calls_are_masked_too(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(), up=lambda _: completion()) as live:
         await run_playground_call(

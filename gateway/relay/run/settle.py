@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.canon import model_names
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.response import Usage
 from gateway.dialects.base import ErrorReply
@@ -125,7 +126,7 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     if call.recorder.masks:
         _mask_errors(entry, call.recorder.masks)
     if exchange.route is None:
-        _mask_rejected_model(entry, exchange.snapshot.masks)
+        _clean_rejected_model(entry, exchange.snapshot.masks)
     entry.bodies = call.recorder.bodies(
         exchange.headers,
         client.headers,
@@ -240,8 +241,9 @@ def _mask_errors(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
             attempt.error = mask_text(attempt.error, masks)
 
 
-def _mask_rejected_model(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
-    """Mask keys in the model of a request without a route: clients confuse the two settings."""
+def _clean_rejected_model(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
+    """Shorten the model of a request without a route, and mask keys, which clients send as one."""
+    entry.requested_model = entry.requested_model[: model_names.MAX_LENGTH]
     for name in ("requested_model", "error"):
         text = getattr(entry, name).encode(errors="replace")
         setattr(entry, name, mask_secrets(text, masks).decode(errors="replace"))
