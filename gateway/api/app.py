@@ -9,11 +9,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ClassVar
 
+import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, re_path
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
+from ninja.parser import Parser
 
 from gateway.api import (
     alerts,
@@ -37,6 +39,14 @@ from gateway.api import (
     versions,
 )
 from gateway.api.auth import Admin
+
+
+class _JsonParser(Parser):
+    """Rejects what is no JSON: NaN, and halves of surrogate pairs, which are in no response."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        """The body's value."""
+        return msgspec.json.decode(request.body)
 
 
 class _Api(NinjaAPI):
@@ -110,6 +120,7 @@ api = _Api(
     openapi_url="/openapi.json",
     auth=Admin(),
     urls_namespace="api",
+    parser=_JsonParser(),
 )
 failures.install(api)
 for router in (
