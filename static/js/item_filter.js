@@ -9,6 +9,4 @@ for (const field of document.querySelectorAll("[data-filter-items]")) {
       item.hidden = !terms.every((term) => text.includes(term));
     }
   });
-  // Enter must not send the form around the field.
-  field.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
 }

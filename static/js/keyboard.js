@@ -31,6 +31,10 @@ export function bindKeyboard() {
     checkbox.checked = singleKeysEnabled();
     checkbox.addEventListener("change", () => localStorage.setItem("single-keys", checkbox.checked ? "on" : "off"));
   }
+  // Enter in a search field for the choices of a form must not submit the form.
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches("form[method=post] input[type=search]")) event.preventDefault();
+  });
   let sequenceStartedAt = 0;
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && !event.altKey) {

@@ -222,6 +222,8 @@ def test_a_replayed_request_is_linked(signed_in: Any, site: Site, key: str) -> N
     target = signed_in.get_by_label("Send to")
     expect(target).to_have_value("")
     signed_in.get_by_label("Search routes and models").fill("demo-fast")
+    # Enter sent the request again, which is billed.
+    signed_in.get_by_label("Search routes and models").press("Enter")
     expect(target).to_have_value("demo/demo-fast")
     signed_in.get_by_role("button", name="Send again").click()
     signed_in.locator(".d-head").get_by_text("Replay of").wait_for()
