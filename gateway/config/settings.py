@@ -347,12 +347,16 @@ LOGGING = {
         "without_traceback": {
             "()": "django.utils.log.CallbackFilter",
             "callback": without_traceback,
-        }
+        },
+        "outage": {"()": "gateway.database.outage.OutageFilter"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "gateway": {"level": LOG_LEVEL},
+        "django.request": {"filters": ["outage"]},
         "django.security.DisallowedHost": {"filters": ["without_traceback"]},
+        "gateway.api.failures": {"filters": ["outage"]},
+        "gateway.compat.litellm.api.failures": {"filters": ["outage"]},
     },
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from django.db import InterfaceError, InternalError, OperationalError
 
 
@@ -17,3 +19,15 @@ def database_outage(error: BaseException | None) -> str:
     if isinstance(error, InterfaceError | OperationalError):
         return "the database is not responding; try again"
     return ""
+
+
+class OutageFilter(logging.Filter):
+    """Logs an outage of the database as one line: each request of the console meets it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return True, after replacing the traceback of an outage by its message."""
+        error = record.exc_info[1] if record.exc_info else None
+        if database_outage(error):
+            record.exc_info = None
+            record.error = " ".join(str(error).split())
+        return True

@@ -69,8 +69,11 @@ def test_an_internal_error_page_hides_the_exception(
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "application/json"])
-def test_an_unavailable_database_is_a_503(
-    admin_client: Client, monkeypatch: pytest.MonkeyPatch, content_type: str
+def test_an_unavailable_database_is_a_503_and_one_line_in_the_log(
+    admin_client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    content_type: str,
 ) -> None:
     def fault(*_: Any) -> None:
         raise OperationalError("could not connect to 10.0.0.7")
@@ -82,6 +85,9 @@ def test_an_unavailable_database_is_a_503(
     assert response["Retry-After"]
     assert "the database is not responding" in response.content.decode()
     assert "10.0.0.7" not in response.content.decode()
+    (record,) = caplog.records
+    assert record.exc_info is None
+    assert vars(record)["error"] == "could not connect to 10.0.0.7"
 
 
 def test_an_error_page_needs_no_database(django_assert_num_queries: Any, rf: Any, db: None) -> None:
