@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
@@ -11,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise
 from django.utils.http import urlencode
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
@@ -19,9 +19,11 @@ from console.access import admin
 from console.htmx import render_page_or_part
 from console.limit_fields import BudgetFields
 from console.numbers import number_in
+from console.pages.routes.labels import OPTION_LABELS
 from console.pages.teams.forms import RouteLimitsForm
 from console.templatetags.ui import timestamp
 from gateway.models import Change, Team
+from gateway.models.limits import BUDGETS, LIMITS
 
 PAGE = "changes"
 # Actors of the audit log that are credentials (`gateway.api.auth`).
@@ -33,6 +35,8 @@ _INTERNAL_COLUMNS = frozenset(
     | {"route_id", "model_id", "provider_id", "order", "position"}
 )
 _MAX_TEXT_LENGTH = 300
+# Changed entries of one column, such as end users, that are listed.
+_MAX_ENTRIES = 20
 # Column with the id of another row -> the names of these rows by id.
 NamesByColumn = Mapping[str, Mapping[Any, str]]
 
@@ -63,16 +67,21 @@ CHANNELS: dict[str, Promise] = {
 }
 
 
+_LIMIT_LABELS: dict[str, Any] = {
+    name: field.label
+    for form in (BudgetFields, RouteLimitsForm)
+    for name, field in form.base_fields.items()
+}
 # Labels of columns, as in the forms; others are derived from their names.
 _LABELS: dict[str, Any] = {
-    **{name: field.label for name, field in BudgetFields.base_fields.items()},
-    **{name: field.label for name, field in RouteLimitsForm.base_fields.items()},
+    **_LIMIT_LABELS,
+    # Within a document, such as that of an end user.
+    **{name: _LIMIT_LABELS[column] for column, name in {**BUDGETS, **LIMITS}.items()},
     "base_url": _("Base URL"),
     "log_bodies": _("Store bodies"),
     "parent_id": _("Parent team"),
     "team_id": _("Team"),
     "usd": _("Amount (USD)"),
-    "retry_before_fallback": _("Retries before fallbacks"),
     "is_active": _("Active"),
     "kind": _("Type"),
     "everywhere": _("Apply to all requests"),
@@ -156,7 +165,7 @@ def _changed_fields(
     """Changed columns; for a created or deleted row all columns with a value."""
     old, new = before or {}, after or {}
     created_or_deleted = before is None or after is None
-    fields = []
+    fields: list[Field] = []
     for name in dict.fromkeys((*old, *new)):
         old_value, new_value = old.get(name), new.get(name)
         if created_or_deleted and (
@@ -168,21 +177,34 @@ def _changed_fields(
             old_value, new_value = (names.get(value, value) for value in (old_value, new_value))
         elif name.endswith("_at"):
             old_value, new_value = _time_text(old_value), _time_text(new_value)
-        fields.append(Field(_column_label(name), _value_text(old_value), _value_text(new_value)))
+        if _has_entries(old_value) or _has_entries(new_value):
+            fields += _changed_entries(_column_label(name), old_value or {}, new_value or {})
+        else:
+            texts = _value_text(old_value), _value_text(new_value)
+            fields.append(Field(_column_label(name), *texts))
     return fields
+
+
+def _has_entries(value: Any) -> bool:
+    """Whether a value consists of named documents, such as the end users of a setting."""
+    return isinstance(value, dict) and any(isinstance(entry, dict) for entry in value.values())
+
+
+def _changed_entries(label: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Field]:
+    names = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
+    for name in names[:_MAX_ENTRIES]:
+        texts = _value_text(old.get(name)), _value_text(new.get(name))
+        yield Field(f"{label}: {name}", *texts)
+    if len(names) > _MAX_ENTRIES:
+        yield Field(label, "", _("%(n)s more") % {"n": len(names) - _MAX_ENTRIES})
 
 
 def _column_label(name: str) -> str:
     if name in _LABELS:
         return str(_LABELS[name])
-    for suffix, unit in _UNIT_BY_SUFFIX:
-        if name.endswith(suffix):
-            return f"{_humanize_name(name.removesuffix(suffix))} ({unit})"
-    return _humanize_name(name)
-
-
-def _humanize_name(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    suffix, unit = next((pair for pair in _UNIT_BY_SUFFIX if name.endswith(pair[0])), ("", ""))
+    label = str(OPTION_LABELS.get(name) or name.removesuffix(suffix).replace("_", " "))
+    return f"{capfirst(label)} ({unit})" if unit else capfirst(label)
 
 
 def _time_text(value: Any) -> Any:
@@ -200,18 +222,23 @@ def _value_text(value: Any) -> str:
         return str(_("yes") if value else _("no"))
     if value in (None, "", [], {}):
         return ""
-    if isinstance(value, list) and all(isinstance(element, str) for element in value):
-        text = ", ".join(value)
-    elif isinstance(value, dict) and not any(
-        isinstance(element, dict) for element in value.values()
-    ):
-        text = "; ".join(f"{name}: {_value_text(element)}" for name, element in value.items())
+    if isinstance(value, list):
+        text = ", ".join(_nested_text(element) for element in value)
+    elif isinstance(value, dict):
+        text = "; ".join(
+            f"{_LABELS.get(name, name)}: {_nested_text(element)}" for name, element in value.items()
+        )
     elif isinstance(value, (int, float)):
         text = f"{value:,.12g}"
     else:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        text = str(value)
     if len(text) <= _MAX_TEXT_LENGTH:
         return text
     if isinstance(value, list):
         return ngettext("%(n)d entry", "%(n)d entries", len(value)) % {"n": len(value)}
     return f"{text[:_MAX_TEXT_LENGTH]}…"
+
+
+def _nested_text(value: Any) -> str:
+    text = _value_text(value)
+    return f"({text})" if isinstance(value, (dict, list)) else text

@@ -103,8 +103,9 @@ def test_columns_and_values_have_readable_labels(admin_client: Client) -> None:
     for label in (
         "Daily (USD) 5",
         "Requests per minute 60",
-        "Retries before fallbacks yes",
-        "Retries by kind rate_limit: 2",
+        "Retry rounds 2",
+        "Retry before the next step yes",
+        "Retries by error rate_limit: 2",
         "Health check interval (s) 60 ",
         "Team blue",
         "Tags paid, eu",
@@ -113,6 +114,17 @@ def test_columns_and_values_have_readable_labels(admin_client: Client) -> None:
     ):
         assert label in page
     assert "model_id" not in page and "Model id" not in page
+
+
+def test_an_entry_of_a_setting_is_a_field(admin_client: Client) -> None:
+    """All end users were one JSON text, cut in the middle."""
+    ada = {"budget": {"month_usd": "50"}, "limits": {"requests_per_minute": 60}}
+    store.set_options({"end_users": {"ada": ada, "eva": {"alias": "Eva"}}})
+    store.set_options({"end_users": {"ada": ada, "eva": {"blocked": True}}})
+    page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text(admin_client)))
+    assert "Value: ada limits: (Requests per minute: 60); budget: (Monthly (USD): 50)" in page
+    assert "Value: eva alias: Eva changed to blocked: yes" in page
+    assert page.count("Value: ada") == 1
 
 
 def test_a_long_list_in_a_change_is_shown_as_a_count(admin_client: Client) -> None:
