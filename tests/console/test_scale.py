@@ -91,6 +91,22 @@ def test_a_route_page_with_many_models_and_keys(
     assert admin_client.get(reverse("route-choices", args=["teams"])).status_code == 404
 
 
+def test_an_evaluation_searches_many_models(admin_client: Client, many_models: None) -> None:
+    page = fetch(admin_client, reverse("evaluation-new"), max_queries=30)
+    assert "big/model-0007" in page and "big/model-0900" not in page
+    assert "Create evaluation" in page
+    url = reverse("evaluation-models")
+    query = {"find": "big 0900", "models": ["big/model-0007"]}
+    part = fetch(admin_client, url, max_queries=30, data=query)
+    assert part.index('"big/model-0007" checked') < part.index('"big/model-0900">')
+    assert part.count("<label") == 2
+    part = fetch(admin_client, url, max_queries=30, data={"judge": "0900"})
+    assert part.count("<option") == 1 and "big/model-0900" in part
+    form = {"name": "Capitals", "models": ["big/model-0900"]}
+    page = admin_client.post(reverse("evaluation-new"), form).content.decode()
+    assert '"big/model-0900" checked' in page and page.count('name="models"') == 201
+
+
 def test_health_pages_its_targets(admin_client: Client, many_models: None) -> None:
     page = fetch(admin_client, reverse("health"), max_queries=40)
     assert "1–50 of 1,000" in page and "model-0999" not in page

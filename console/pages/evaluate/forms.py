@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Any
 
 import msgspec
 from django import forms
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from console.evaluate import definition as spec
@@ -90,6 +92,10 @@ def _threshold_field(help_text: Any = "") -> forms.FloatField:
     )
 
 
+# With more models, the page lists the selected ones and searches for the others.
+MAX_LISTED_MODELS = 200
+
+
 class EvaluationForm(FoldedFields, ValuesLock, forms.Form):
     """Name, prompt, models and settings of an evaluation."""
 
@@ -162,9 +168,20 @@ class EvaluationForm(FoldedFields, ValuesLock, forms.Form):
             # Cases have pages of their own, and are not overwritten here.
             self.locked_values = msgspec.structs.replace(definition, cases=())
         super().__init__(data, initial=_initial_values(definition))
-        names = dict.fromkeys([*definition.models, *models])
+        names = list(dict.fromkeys([*definition.models, *models]))
         field: Any = self.fields["models"]
         field.choices = [(name, name) for name in names]
+        self.has_model_search = len(names) > MAX_LISTED_MODELS
+        self.listed_models = list_models(self["models"].value() or [], names)
+        if self.has_model_search:
+            self.fields["judge"].widget.attrs |= {
+                "hx-get": reverse("evaluation-models"),
+                "hx-include": "this",
+                "hx-trigger": "focus, input delay:200ms",
+                "hx-sync": "this:replace",
+                "hx-target": "#model-names",
+                "hx-swap": "innerHTML",
+            }
 
     def read(self, assertions: list[Json]) -> Definition | None:
         """The definition with these settings; None after errors, which the form shows."""
@@ -199,6 +216,26 @@ class EvaluationForm(FoldedFields, ValuesLock, forms.Form):
             self.add_error("prompt", error)
             return None
         return msgspec.structs.replace(definition, cases=self.definition.cases)
+
+
+def list_models(selected: list[str], names: list[str], text: str = "") -> list[tuple[str, bool]]:
+    """The selected names, and at most MAX_LISTED_MODELS others that contain all words of a text.
+
+    With each, whether it is selected.
+    """
+    if len(names) <= MAX_LISTED_MODELS:
+        return [(name, name in selected) for name in names]
+    words = text.lower().split()
+    matching = (
+        name
+        for name in names
+        if name not in selected and all(word in name.lower() for word in words)
+    )
+    known_names = set(names)
+    return [
+        *((name, True) for name in selected if name in known_names),
+        *((name, False) for name in islice(matching, MAX_LISTED_MODELS)),
+    ]
 
 
 def _initial_values(definition: Definition) -> Json:

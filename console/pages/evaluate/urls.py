@@ -9,6 +9,7 @@ from console.pages.evaluate import from_log, from_playground, run_views, views
 urlpatterns = [
     path("evaluate", views.evaluations, name="evaluate"),
     path("evaluate/new", views.evaluation_new, name="evaluation-new"),
+    path("evaluate/models", views.evaluation_models, name="evaluation-models"),
     path("evaluate/import", views.evaluation_import, name="evaluation-import"),
     path("evaluate/<int:pk>", views.evaluation, name="evaluation"),
     path("evaluate/<int:pk>/edit", views.evaluation_edit, name="evaluation-edit"),

@@ -31,12 +31,14 @@ from console.models import Evaluation
 from console.optimistic_lock import FIELD as LOCK_FIELD
 from console.optimistic_lock import version_of
 from console.pages.evaluate.forms import (
+    MAX_LISTED_MODELS,
     CaseForm,
     CasesForm,
     EvaluationForm,
     ImportForm,
     assertion_documents,
     assertion_formset,
+    list_models,
 )
 from console.pages.evaluate.labels import ASSERTION_LABELS, STATUS_LABELS, STATUS_PILLS
 from console.playground import page_data
@@ -146,6 +148,20 @@ def _edit_evaluation(
     }
     status = 200 if data is None else 422
     return render(request, "console/evaluate/edit.html", context, status=status)
+
+
+@require_safe
+@viewer
+def evaluation_models(request: HttpRequest) -> HttpResponse:
+    """Part of the form: models that match the search, as checkboxes; for a judge as options."""
+    names = model_names()
+    if "judge" in request.GET:
+        matching = list_models([], names, request.GET["judge"][:200])
+        options = [(name, "") for name, _is_selected in matching]
+        return render(request, "console/routes/_choices.html", {"options": options})
+    selected = request.GET.getlist("models")[:MAX_LISTED_MODELS]
+    matching = list_models(selected, names, request.GET.get("find", "")[:200])
+    return render(request, "console/evaluate/_models.html", {"models": matching})
 
 
 def _check_variables(form: EvaluationForm, definition: Definition) -> bool:
