@@ -14,6 +14,8 @@ from console.optimistic_lock import OptimisticLock
 from gateway.models.cost import MAX_MARKUP
 from gateway.models.limits import BUDGETS, LIMITS
 
+BUDGET_HINT = _("Leave empty for no limit. 0 allows only models whose price is 0 or unknown.")
+
 
 def usd_field(label: Any) -> forms.DecimalField:
     """A field for an amount of US dollars."""

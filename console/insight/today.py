@@ -145,8 +145,8 @@ def _unpriced_note(totals: Totals) -> str:
     if not totals.unpriced_requests:
         return ""
     label = ngettext(
-        "%(n)s request without a known price",
-        "%(n)s requests without a known price",
+        "%(n)s request with unknown price",
+        "%(n)s requests with unknown price",
         totals.unpriced_requests,
     )
     return label % {"n": count(totals.unpriced_requests)}

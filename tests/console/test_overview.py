@@ -118,7 +118,7 @@ def test_figures_have_the_numbers_of_the_day() -> None:
     assert overview_figures["First token"].text.endswith("s")
     assert (overview_figures["Cost"].text, overview_figures["Cost"].note) == (
         "$0.25",
-        "1 request without a known price",
+        "1 request with unknown price",
     )
 
 

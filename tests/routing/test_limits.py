@@ -378,3 +378,8 @@ def test_spend_is_counted_in_the_units_of_the_rollups() -> None:
     assert UNITS == usage_querysets.UNITS
     assert units(Decimal("0.0000000001")) == 1
     assert units(None) == 0
+
+
+def test_a_budget_of_zero_admits_only_what_costs_nothing() -> None:
+    assert is_within_limit(0, 0, 0, 0)
+    assert not is_within_limit(0, 0, 1, 0)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.folded_fields import FoldedFields
 from console.limit_fields import (
+    BUDGET_HINT,
     BudgetFields,
     LimitFields,
     limit_field,
@@ -111,6 +112,7 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
         self.fields["chosen"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
         self.fields["name"].help_text = _("Who or what uses the key.")
         self.fields["budget_month_usd"].label = _("Monthly budget (USD)")
+        self.fields["budget_month_usd"].help_text = BUDGET_HINT
         self.fields["expires_at"].help_text = _("Time zone: %(name)s") % {
             "name": timezone.get_current_timezone_name()
         }

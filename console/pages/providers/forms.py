@@ -59,7 +59,7 @@ class ProviderForm(NetworkForm):
     dialect = forms.ChoiceField(label=_("API format"), required=False)
     auth = forms.ChoiceField(label=_("Authentication"), required=False)
     passthrough = forms.ChoiceField(
-        label=_("Pass-through"),
+        label=_("Passthrough"),
         required=False,
         choices=(
             ("", _("Preset default")),

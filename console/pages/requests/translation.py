@@ -155,7 +155,7 @@ def _request_trace(
     """Return the trace, and a notice if it may differ from the original translation."""
     if row.passthrough:
         return compare_bodies(client_request, upstream_request), _(
-            "Pass-through: both sides use the same dialect."
+            "Passthrough: both sides use the same dialect."
         )
     translators = translators_of(row, bodies)
     if translators is None:

@@ -13,7 +13,13 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from console.folded_fields import FoldedFields
-from console.limit_fields import BudgetFields, LimitFields, limit_field, trim_decimals
+from console.limit_fields import (
+    BUDGET_HINT,
+    BudgetFields,
+    LimitFields,
+    limit_field,
+    trim_decimals,
+)
 from console.numbers import number_in
 from console.optimistic_lock import SettingsLock
 from console.pages.guardrails.forms import GuardrailChoiceField
@@ -65,6 +71,7 @@ class TeamForm(FoldedFields, BudgetFields, LimitFields):
         self.fields["name"].help_text = _("A team or project whose keys share a budget.")
         teams = Team.objects.top_level().exclude(pk=self.instance.pk)
         self.fields["budget_month_usd"].label = _("Monthly budget (USD)")
+        self.fields["budget_month_usd"].help_text = BUDGET_HINT
         self.fields["parent"].label = _("Parent team")
         self.fields["parent"].queryset = teams  # type: ignore[attr-defined]
         self.fields["parent"].empty_label = _("None")  # type: ignore[attr-defined]

@@ -97,7 +97,7 @@ class PersonalLimitsForm(FoldedFields, forms.ModelForm):  # type: ignore[type-ar
         default_days = _("no limit") if defaults.key_days is None else defaults.key_days
         texts = {
             "max_keys": (_("Active keys"), defaults.max_keys),
-            "month_usd": (_("Spend per month (USD)"), default_usd),
+            "month_usd": (_("Monthly budget (USD)"), default_usd),
             "key_days": (_("Keys expire after (days)"), default_days),
         }
         for name, (label, default) in texts.items():
