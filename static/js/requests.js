@@ -83,17 +83,6 @@ document.addEventListener("click", (event) => {
 document.querySelector(`#rows > tr[data-id="${sessionStorage.getItem(CLOSED)}"] a`)?.focus();
 sessionStorage.removeItem(CLOSED);
 
-/** A search field above a list of options: only the options with its text can be chosen. */
-document.addEventListener("input", (event) => {
-  const search = event.target.closest("[data-filter-options]");
-  if (!search) return;
-  const select = document.querySelector(search.dataset.filterOptions);
-  const query = search.value.trim().toLowerCase();
-  const options = [...select.options].filter((option) => option.value);
-  for (const option of options) option.hidden = !option.value.toLowerCase().includes(query);
-  select.value = query ? options.find((option) => !option.hidden)?.value ?? "" : "";
-});
-
 liveButton?.addEventListener("click", () => {
   const next = !isLive();
   liveButton.setAttribute("aria-pressed", String(next));

@@ -49,7 +49,6 @@ def compare_cost(request: HttpRequest) -> HttpResponse:
         "periods": PERIODS.items(),
         "days": days,
         "fields": (names + [""] * MAX_MODELS)[:MAX_MODELS],
-        "known_models": sorted(snapshot.models),
         "problems": problems,
     }
     if candidates:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from django import forms
-from django.urls import reverse
+from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from console.evaluate import definition as spec
@@ -121,7 +121,18 @@ class EvaluationForm(FoldedFields, ValuesLock, forms.Form):
         required=False,
         max_length=200,
         help_text=_("Grades responses by a rubric, for assertions of the type “Rubric”."),
-        widget=forms.TextInput(attrs={"list": "model-names", **CODE_INPUT}),
+        widget=forms.TextInput(
+            attrs={
+                "list": "model-names",
+                "hx-get": reverse_lazy("route-choices", args=["names"]),
+                "hx-include": "this",
+                "hx-trigger": "focus, input delay:200ms",
+                "hx-sync": "this:replace",
+                "hx-target": "#model-names",
+                "hx-swap": "innerHTML",
+                **CODE_INPUT,
+            }
+        ),
     )
     repeat = forms.IntegerField(
         label=_("Responses per case and model"),
@@ -173,15 +184,6 @@ class EvaluationForm(FoldedFields, ValuesLock, forms.Form):
         field.choices = [(name, name) for name in names]
         self.has_model_search = len(names) > MAX_LISTED_MODELS
         self.listed_models = list_models(self["models"].value() or [], names)
-        if self.has_model_search:
-            self.fields["judge"].widget.attrs |= {
-                "hx-get": reverse("evaluation-models"),
-                "hx-include": "this",
-                "hx-trigger": "focus, input delay:200ms",
-                "hx-sync": "this:replace",
-                "hx-target": "#model-names",
-                "hx-swap": "innerHTML",
-            }
 
     def read(self, assertions: list[Json]) -> Definition | None:
         """The definition with these settings; None after errors, which the form shows."""

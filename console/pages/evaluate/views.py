@@ -123,8 +123,9 @@ def _edit_evaluation(
     request: HttpRequest, evaluation: Evaluation, definition: Definition
 ) -> HttpResponse:
     data = request.POST or None
-    models = model_names()
-    form = EvaluationForm(data, models=models, definition=definition, is_new=evaluation.pk is None)
+    form = EvaluationForm(
+        data, models=model_names(), definition=definition, is_new=evaluation.pk is None
+    )
     assertions = assertion_formset(data, definition.assertions)
     cases = None if evaluation.pk else CasesForm(data, request.FILES or None)
     if data is not None:
@@ -144,7 +145,6 @@ def _edit_evaluation(
         "form": form,
         "assertions": assertions,
         "cases": cases,
-        "models": models,
     }
     status = 200 if data is None else 422
     return render(request, "console/evaluate/edit.html", context, status=status)
@@ -153,14 +153,9 @@ def _edit_evaluation(
 @require_safe
 @viewer
 def evaluation_models(request: HttpRequest) -> HttpResponse:
-    """Part of the form: models that match the search, as checkboxes; for a judge as options."""
-    names = model_names()
-    if "judge" in request.GET:
-        matching = list_models([], names, request.GET["judge"][:200])
-        options = [(name, "") for name, _is_selected in matching]
-        return render(request, "console/routes/_choices.html", {"options": options})
+    """Part of the form: the selected models, and others that match the search."""
     selected = request.GET.getlist("models")[:MAX_LISTED_MODELS]
-    matching = list_models(selected, names, request.GET.get("find", "")[:200])
+    matching = list_models(selected, model_names(), request.GET.get("find", "")[:200])
     return render(request, "console/evaluate/_models.html", {"models": matching})
 
 

@@ -32,7 +32,7 @@ from console.pages.requests.conversation import conversation_context
 from console.pages.requests.listing import list_context, search_of, state_with
 from console.pages.requests.log_lines import lines
 from console.pages.requests.next_steps import next_step
-from console.pages.requests.replays import original_of, replay_targets, replays_of
+from console.pages.requests.replays import original_of, replays_of
 from console.pages.requests.scores import ScoreForm, scores_context
 from console.pages.traces.links import ALL
 from console.pages.traces.matching import traces_of_requests
@@ -112,7 +112,6 @@ def detail_context(
         "may_read_bodies": allowed,
         "playground": _playground_url(row) if allowed else "",
         "curls": _curl_commands(request, row, bodies),
-        "replay_targets": replay_targets() if allowed else {},
         "traces": sorted(traces_of_requests([row])),
         "original": original_of(row),
         "replays": replays_of(row),

@@ -20,7 +20,6 @@ from console.htmx import redirect_to
 from console.pages.requests.log_search import find_request
 from console.pages.requests.translation import verb_of
 from console.playground import budget
-from console.playground.page_data import list_models
 from gateway import store
 from gateway.api.runtime import lazy_runtime
 from gateway.dialects import DIALECTS
@@ -57,15 +56,6 @@ def replays_of(row: RequestLog) -> list[RequestLog]:
         .newest(_MAX_REPLAYS)
     )
     return [replay for replay in repeats if replay.user_agent == _USER_AGENT.format(row.request_id)]
-
-
-def replay_targets() -> dict[str, list[str]]:
-    """Names that a replay can be sent to: routes, and models as `provider/model`."""
-    choices = list_models(store.current_snapshot())
-    return {
-        kind: [choice["id"] for choice in choices if choice["kind"] == kind]
-        for kind in ("route", "model")
-    }
 
 
 @viewer

@@ -24,6 +24,7 @@ from console.pages.routes.forms import WITH, WITHOUT, Draft, StepDraft, TargetDr
 from console.pages.routes.metrics import TargetMetrics, TargetStatus, target_status
 from console.pages.routes.policy_fields import COUNTS_BY_CLASS, NUMBER_DEFAULTS
 from console.pages.routes.samples import SAMPLES
+from console.playground import page_data
 from gateway import models
 from gateway.routing.candidates import supports_feature
 from gateway.routing.circuit_breaker import CircuitState
@@ -285,9 +286,18 @@ def _error_class_options(draft: Draft) -> list[ErrorClassOptions]:
 
 def find_models(snapshot: Snapshot, text: str) -> list[str]:
     """The first MAX_OPTIONS labels of models that contain all words of a text."""
-    words = text.lower().split()
     labels = (label for label, model in sorted(snapshot.models.items()) if "*" not in model.name)
-    matching = (label for label in labels if all(word in label.lower() for word in words))
+    return _first_matching(labels, text)
+
+
+def find_names(snapshot: Snapshot, text: str) -> list[str]:
+    """The first MAX_OPTIONS names of routes and labels of models that contain all words."""
+    return _first_matching((str(row["id"]) for row in page_data.list_models(snapshot)), text)
+
+
+def _first_matching(names: Iterable[str], text: str) -> list[str]:
+    words = text.lower().split()
+    matching = (name for name in names if all(word in name.lower() for word in words))
     return list(islice(matching, MAX_OPTIONS))
 
 

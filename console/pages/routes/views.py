@@ -54,10 +54,15 @@ def routes(request: HttpRequest) -> HttpResponse:
 @require_safe
 @viewer
 def choices(request: HttpRequest, kind: str) -> HttpResponse:
-    """Options for a field with suggestions: models or keys that match what is typed in it."""
+    """Options for a field with suggestions, which match what is typed in it.
+
+    `models` are `provider/model`, `names` what a request can name: routes and models.
+    """
     text = str(next(iter(request.GET.values()), ""))[:200]
     if kind == "models":
         options = [(label, "") for label in presentation.find_models(current_snapshot(), text)]
+    elif kind == "names":
+        options = [(name, "") for name in presentation.find_names(current_snapshot(), text)]
     elif kind == "keys":
         keys = presentation.find_keys(current_snapshot(), text)
         options = [(key.prefix, key.name) for key in keys]
