@@ -208,8 +208,8 @@ class AuditMiddleware(Middleware):
 
 
 def _audit_actor(request: HttpRequest) -> AbstractContextManager[None]:
-    # LiteLLM's key endpoints are at the root.
-    via: audit.Via = "api" if request.path.startswith(("/api/", "/key/")) else "console"
+    # The endpoints of LiteLLM are at the root, those of the management API below /api/.
+    via: audit.Via = "console" if request.path.startswith(("/console/", "/admin/")) else "api"
     return audit.acting_as(lambda: _actor_name(request), via)
 
 

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from gateway import store
-from gateway.models import ApiKey, RowSource, Team
+from gateway.models import ApiKey, Change, RowSource, Team
 from tests.each import each
 from tests.store.factories import add_usage
 
@@ -54,6 +54,12 @@ def test_a_team_is_created_and_its_keys_share_its_budget(api: Client) -> None:
     info = get(api, "/team/info", team_id="QA Prod Bot")
     assert (info["team_info"]["spend"], info["keys"][0]["user_id"]) == (3, "ann")
     assert info["team_info"]["members_with_roles"] == [{"user_id": "ann", "role": "user"}]
+
+
+def test_the_audit_log_shows_that_a_team_was_created_over_the_api(api: Client) -> None:
+    post(api, "/team/new", {"team_alias": "crew"})
+    change = Change.objects.latest("pk")
+    assert (change.actor, change.via) == ("master key", "api")
 
 
 def test_a_teams_own_id_identifies_it_everywhere(api: Client) -> None:
