@@ -8,13 +8,14 @@ import msgspec
 from django.db import transaction
 
 from gateway.audit import actor
-from gateway.models import Model, Route
+from gateway.models import Model, Route, Step
 from gateway.routing.route_spec import RouteSpec, as_json
 from gateway.store.documents.model import find_model
 from gateway.store.documents.shape import (
     Refused,
     RouteDoc,
     check_guardrails,
+    check_integers,
     claim,
     convert_document,
 )
@@ -49,6 +50,9 @@ def write_route(document: dict[str, Any], row: Route | None) -> Route:
         except ValueError as error:
             raise Refused(field, str(error)) from None
     spec = RouteSpec(**{name: getattr(values, name) for name in RouteSpec.__struct_fields__})
+    check_integers(spec, Route)
+    for index, step in enumerate(spec.steps):
+        check_integers(step, Step, f"steps[{index}].")
     _check_compiles(spec)
     number = current_state(row).number if row is not None else 0
     try:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.backends.base.operations import BaseDatabaseOperations
 
 from gateway.models import Guardrail, RegistryRow, RowSource, Team
 from gateway.models.limits import BUDGETS, LIMITS
@@ -325,6 +326,19 @@ def check_row(row: models.Model) -> None:
         for column, messages in error.message_dict.items():
             field = "" if column == "__all__" else _document_field(column)
             raise Refused(field, " ".join(messages)) from None
+
+
+def check_integers(values: msgspec.Struct, row_class: type[models.Model], path: str = "") -> None:
+    """Raise Refused for an integer that no column of PostgreSQL can store, on SQLite too.
+
+    `path` precedes the name of the field.
+    """
+    for column in row_class._meta.concrete_fields:
+        value = getattr(values, column.name, None)
+        allowed = BaseDatabaseOperations.integer_field_ranges.get(column.get_internal_type())
+        if isinstance(value, int) and allowed and not allowed[0] <= value <= allowed[1]:
+            reason = f"must be from {allowed[0]} to {allowed[1]}"
+            raise Refused(f"{path}{column.name}", reason)
 
 
 def _document_field(column: str) -> str:
