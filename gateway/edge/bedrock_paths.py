@@ -21,7 +21,7 @@ _MODEL_PATH = re.compile(
     re.DOTALL,
 )
 _LIST_PATH = re.compile(r"(?:/bedrock)?/foundation-models(?:/(?P<model>.+?))?/?", re.DOTALL)
-_PATH_PREFIXES = ("/model/", "/bedrock/", "/foundation-models")
+_PATH_PREFIXES = ("/model/", "/bedrock/", "/foundation-models", "/inference-profiles")
 
 
 class BedrockPath(msgspec.Struct, frozen=True, kw_only=True):

@@ -210,7 +210,7 @@ _EDGE_PATH = re.compile(
     r"|(?:files|batches)(?:/.*)?"
     r"|api/(?:hello|event_logging/batch)"
     r"|(?:bedrock/)?(?:model/.+/(?:converse|converse-stream|count-tokens|invoke"
-    r"|invoke-with-response-stream)|foundation-models(?:/.+)?)/?"
+    r"|invoke-with-response-stream)|foundation-models(?:/.+)?|inference-profiles)/?"
     # Ollama; all other paths below /api belong to the management API.
     r"|api/(?:chat|generate|embed|embeddings|tags|show|version|ps)"
     r"|health(?:/.*)?|metrics)",

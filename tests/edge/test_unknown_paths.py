@@ -50,6 +50,16 @@ async def test_an_unknown_method_of_gemini_is_not_a_wrong_http_method(tmp_path: 
     assert listed.status == 405
 
 
+async def test_an_unknown_list_of_bedrock_is_an_error_in_its_form(tmp_path: Path) -> None:
+    """Claude Code asks for it, and continues with the model of its settings."""
+    path = "/inference-profiles"
+    assert is_edge_path(path)
+    async with gateway(tmp_path, snapshot(route("cheap", provider("a")))) as gw:
+        reply = await gw.post(path, b"", method="GET")
+    assert (reply.status, path in reply.json()["message"]) == (404, True)
+    assert reply.headers["x-amzn-errortype"] == "ResourceNotFoundException"
+
+
 @each("path", ["/v1/files", "/v1/batches", "/v1/files/abc", "/upload/v1beta/files"])
 async def test_a_google_client_is_not_sent_files_of_openai(tmp_path: Path, path: str) -> None:
     """The google-genai SDK calls Gemini's own files and batches at the same paths."""
