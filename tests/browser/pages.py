@@ -148,6 +148,7 @@ NO_PAGES = (
     *TEAM_DELETE_ALIKE,
     "evaluation-export",
     "evaluation-file",
+    "evaluation-models",
     "health-status",
     "playground-events",
     "playground-export",
