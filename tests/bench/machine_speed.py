@@ -15,18 +15,26 @@ _ATTEMPTS = 3
 def best_ms(run: Callable[[], object], max_ms: float, *, max_attempts: int) -> float:
     """The time of the best attempt in ms, as on the machine on which the limit was set.
 
-    Attempts end with the first that takes at most `max_ms`. On SQLite it is processor time: the
-    work is done in this thread, and what other processes take does not count.
+    Attempts end with the first that takes at most `max_ms`.
     """
-    clock = time.thread_time if connection.vendor == "sqlite" else time.perf_counter
     best = float("inf")
     for _ in range(max_attempts):
-        started = clock()
-        run()
-        best = min(best, (clock() - started) * 1000 / slowdown())
+        best = min(best, elapsed_ms(run) / slowdown())
         if best <= max_ms:
             break
     return best
+
+
+def elapsed_ms(run: Callable[[], object]) -> float:
+    """What a function takes in ms.
+
+    On SQLite it is processor time: the work is done in this thread, and what other processes take
+    does not count.
+    """
+    clock = time.thread_time if connection.vendor == "sqlite" else time.perf_counter
+    started = clock()
+    run()
+    return (clock() - started) * 1000
 
 
 def slowdown() -> float:

@@ -10,8 +10,6 @@ second to the next, so that the shortest times of each would compare two speeds 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
@@ -21,6 +19,7 @@ from django.urls import reverse
 
 from gateway.models import UsageHour
 from tests.bench.filled_log import fill_log
+from tests.bench.machine_speed import elapsed_ms
 
 ROWS = int(os.environ.get("BENCH_ROWS", "20000"))
 PAGES = {
@@ -51,9 +50,9 @@ def test_usage_and_cost_pages_take_a_few_times_the_sum_of_the_roll_ups() -> None
     for name, (page, query) in PAGES.items():
         rounds = [
             (
-                _ms(lambda: UsageHour.objects.between(None).totals()),
-                _ms(lambda: client.get(reverse("password"))),
-                _ms(lambda page=page, query=query: client.get(reverse(page), query)),
+                elapsed_ms(lambda: UsageHour.objects.between(None).totals()),
+                elapsed_ms(lambda: client.get(reverse("password"))),
+                elapsed_ms(lambda page=page, query=query: client.get(reverse(page), query)),
             )
             for _ in range(ATTEMPTS)
         ]
@@ -65,12 +64,6 @@ def test_usage_and_cost_pages_take_a_few_times_the_sum_of_the_roll_ups() -> None
             f"(sum {sum_ms:.1f} ms, page without figures {empty_ms:.1f} ms)"
         )
     assert {name: ratio for name, ratio in ratios.items() if ratio > MAX_RATIO} == {}
-
-
-def _ms(function: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    function()
-    return (time.perf_counter() - started) * 1000
 
 
 def _ratio(times_ms: tuple[float, float, float]) -> float:
