@@ -269,6 +269,8 @@ async def test_a_body_of_31_mb_over_a_socket_stalls_others_less_than_50_ms(
 
         for _ in range(ROUNDS):
             await stalls.measure(send)
+            if max(stalls.turn_s, stalls.step[0]) < MAX_STALL_S:
+                break
         server.close()
         await server.wait_closed()
     assert stalls.turn_s < MAX_STALL_S, stalls
@@ -299,4 +301,6 @@ async def test_many_fields_inside_of_values_do_not_stall_the_loop(
 
         for _ in range(3):
             turns_s.append(await longest_turn_s(send))
+            if turns_s[-1] < MAX_STALL_S:
+                break
     assert min(turns_s) < MAX_STALL_S, turns_s
