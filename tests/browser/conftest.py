@@ -235,21 +235,25 @@ def viewer_page(open_page: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def axe() -> Callable[..., None]:
-    """A function that asserts that axe finds no violation of all rules, or of `rules`."""
+    """A function that asserts that axe finds no violation of all rules, or of `rules`.
 
-    def check(page: Any, *, rules: Sequence[str] = ()) -> None:
+    It checks the whole page, or the elements below `within`.
+    """
+
+    def check(page: Any, *, rules: Sequence[str] = (), within: str = "html") -> None:
         page.wait_for_load_state()  # style sheets may be missing before
         if not page.evaluate("'axe' in window"):
             page.evaluate(AXE.read_text(encoding="utf-8"))
         kind = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": AXE_TAGS}
-        violations = page.evaluate(_RUN_AXE, {"runOnly": kind, "resultTypes": ["violations"]})
+        options = {"runOnly": kind, "resultTypes": ["violations"]}
+        violations = page.evaluate(_RUN_AXE, [within, options])
         assert [_violation(row) for row in violations] == []
 
     return check
 
 
 # What passes is a hundred times as much as a violation, and is not read.
-_RUN_AXE = "async options => (await axe.run(document, options)).violations"
+_RUN_AXE = "async ([within, options]) => (await axe.run(within, options)).violations"
 
 
 def _violation(row: dict[str, Any]) -> str:
