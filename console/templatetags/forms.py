@@ -7,16 +7,24 @@ from typing import Any
 
 from django import template
 from django.forms import BaseForm, BoundField
-from django.forms.utils import ErrorList
+from django.forms.utils import ErrorList, flatatt
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from console.suggestions import suggestion_attributes
+
 register = template.Library()
 
 FieldSource = BoundField | Iterable[BoundField]
+
+
+@register.simple_tag
+def suggestions(kind: str, list_id: str) -> SafeString:
+    """The attributes of a field with suggestions of a kind in the `datalist` of this ID."""
+    return flatatt(suggestion_attributes(kind, list_id))
 
 
 @register.simple_tag

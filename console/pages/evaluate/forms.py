@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 from django import forms
-from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from console.evaluate import definition as spec
@@ -30,6 +29,7 @@ from console.form_fields import CODE_INPUT
 from console.optimistic_lock import ValuesLock
 from console.pages.evaluate.labels import ASSERTION_LABELS, FORMAT_LABELS
 from console.playground.validation import MAX_DEPTH, is_storable
+from console.suggestions import suggestion_attributes
 
 Json = dict[str, Any]
 # The character, or an escape of it.
@@ -122,16 +122,7 @@ class EvaluationForm(FoldedFields, ValuesLock, forms.Form):
         max_length=200,
         help_text=_("Grades responses by a rubric, for assertions of the type “Rubric”."),
         widget=forms.TextInput(
-            attrs={
-                "list": "model-names",
-                "hx-get": reverse_lazy("route-choices", args=["names"]),
-                "hx-include": "this",
-                "hx-trigger": "focus, input delay:200ms",
-                "hx-sync": "this:replace",
-                "hx-target": "#model-names",
-                "hx-swap": "innerHTML",
-                **CODE_INPUT,
-            }
+            attrs={**CODE_INPUT, **suggestion_attributes("names", "model-names")},
         ),
     )
     repeat = forms.IntegerField(
