@@ -36,6 +36,7 @@ class UploadSink:
     def __init__(self) -> None:
         self.port = 0
         self.got: list[tuple[int, str]] = []
+        self.requests = 0
         self.broken = 0
         self.refuses = False
         self.holds = False
@@ -75,6 +76,7 @@ class UploadSink:
     async def _response(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = remaining_bytes = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+        self.requests += 1
         digest = hashlib.sha256()
         while remaining_bytes:
             data = await reader.read(min(remaining_bytes, MB))
@@ -251,11 +253,12 @@ def test_a_client_that_disconnects_closes_the_upstream_request(
     stack: tuple[Gateway, UploadSink, UploadSink],
 ) -> None:
     gateway, sink, _ = stack
-    broken, sink.holds = sink.broken, True
+    requests, broken, sink.holds = sink.requests, sink.broken, True
     size = 30 * MB
     with start_upload(gateway, size, size) as connection:
         connection.sendall(multipart_frame("ears", size)[2])
-        wait_until(lambda: count_open_uploads(gateway) == 1)
+        wait_until(lambda: sink.requests == requests + 1)
+        assert count_open_uploads(gateway) == 1
     try:
         wait_until(lambda: count_open_uploads(gateway) == 0)
     finally:
