@@ -20,6 +20,7 @@ import httpx
 
 from tests.browser.accounts import PASSWORD
 from tests.e2e.stack import empty_database
+from tests.fork_server import ForkedProcess
 from tests.ports import free_port
 from tests.waits import wait_until
 
@@ -73,7 +74,7 @@ class Site:
         self.names: dict[str, Any] = {}
         self._log = directory / "output.txt"
         self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ForkedProcess | None = None
         self._shell: subprocess.Popen[str] | None = None
 
     @property
@@ -116,17 +117,8 @@ class Site:
 
     def start(self) -> Self:
         """Start the gateway and wait until it is ready."""
-        command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=self._env(),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        arguments = ["up", "--port", str(self.port)]
+        self._process = ForkedProcess(arguments, environment=self._env(), output=self._log)
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self._process.poll() is None:
             try:

@@ -30,6 +30,7 @@ from tests.fakes import (
     StrictOpenAI,
 )
 from tests.fakes.chaos import KEY as CHAOS_KEY
+from tests.fork_server import ForkedProcess
 from tests.ports import free_port
 from tests.waits import wait_until
 
@@ -57,7 +58,7 @@ class Gateway:
         self._workers = workers
         self._config = directory / "config.yaml"
         self._config.write_text(yaml.safe_dump(config), encoding="utf-8")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ForkedProcess | subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -91,9 +92,24 @@ class Gateway:
         if not self.data_dir.exists() and "DATABASE_URL" not in self.environment():
             self.data_dir.mkdir(mode=0o700)
             shutil.copy(empty_database(), self.data_dir)
+        self._process = self._start()
+        self._wait("ready" if ready else "live")
+        return self
+
+    def _start(self) -> ForkedProcess | subprocess.Popen[bytes]:
+        """Start the process of the server."""
+        arguments = ["up", "--port", str(self.port), "--data-dir", str(self.data_dir)]
+        arguments += ["--config", str(self._config), "--workers", str(self._workers)]
+        if self._workers == 1:
+            environment = self.environment()
+            return ForkedProcess(arguments, environment=environment, output=self._log)
+        return self._open([sys.executable, "manage.py", *arguments])
+
+    def _open(self, command: list[str]) -> subprocess.Popen[bytes]:
+        """Start a process with its environment, whose output is appended to its log."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command(),
+            return subprocess.Popen(
+                command,
                 cwd=ROOT,
                 env=self.environment(),
                 stdout=log,
@@ -101,14 +117,6 @@ class Gateway:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._wait("ready" if ready else "live")
-        return self
-
-    def _command(self) -> list[str]:
-        """Return the command line of the server."""
-        command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
-        command += ["--data-dir", str(self.data_dir), "--config", str(self._config)]
-        return [*command, "--workers", str(self._workers)]
 
     def _wait(self, condition: str) -> None:
         assert self._process is not None
@@ -227,7 +235,7 @@ class Daphne(Gateway):
             "PYTHONPATH": str(ROOT),
         }
 
-    def _command(self) -> list[str]:
+    def _start(self) -> subprocess.Popen[bytes]:
         code = (
             "from gateway.compat.litellm.config import read; "
             "from gateway.compat.litellm.config.apply import apply; "
@@ -237,7 +245,7 @@ class Daphne(Gateway):
         shell = [sys.executable, "manage.py", "shell", "--no-imports", "-v", "0", "-c", code]
         subprocess.run(shell, cwd=ROOT, env=self.environment(), check=True)
         daphne = [sys.executable, "-m", "daphne", "--port", str(self.port)]
-        return [*daphne, *DAPHNE_OPTIONS, "gateway.config.asgi:application"]
+        return self._open([*daphne, *DAPHNE_OPTIONS, "gateway.config.asgi:application"])
 
 
 @dataclass
