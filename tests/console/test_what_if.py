@@ -108,9 +108,9 @@ def test_an_unknown_price_is_shown_without_a_comparison() -> None:
     )
     add_request("r1")
     add_request("r2", cost_usd=None, charged_usd=None)
-    odd = find_candidate("own/odd", store.load_snapshot())
-    assert odd is not None
-    projection = what_if(*span(), [odd])
+    candidate = find_candidate("own/odd", store.load_snapshot())
+    assert candidate is not None
+    projection = what_if(*span(), [candidate])
     assert (projection.estimates, projection.differences) == ((None,), (None,))
     assert projection.totals.unpriced_requests == 1
 

@@ -167,20 +167,27 @@ async def test_a_dry_run_has_no_side_effects(tmp_path: Path) -> None:
 
 async def test_a_plain_route_does_not_parse_the_request(tmp_path: Path) -> None:
     """Without conditions, a body that only its dialect can parse still passes through."""
-    odd = {**body("openai_chat", "text", "m"), "response_format": {"type": "from-the-future"}}
+    unknown_format = {
+        **body("openai_chat", "text", "m"),
+        "response_format": {"type": "from-the-future"},
+    }
     async with gateway(tmp_path, stepped_registry(), a=upstream_response(None)) as live:
-        reply = await live.post(PATHS["openai_chat"], odd)
+        reply = await live.post(PATHS["openai_chat"], unknown_format)
     assert reply.status == 200
 
 
 async def test_an_unparsed_body_is_estimated_by_its_length(tmp_path: Path) -> None:
     long = [{"role": "user", "content": "x" * 4000}]
-    odd = {"model": "m", "messages": long, "response_format": {"type": "from-the-future"}}
+    unknown_format = {
+        "model": "m",
+        "messages": long,
+        "response_format": {"type": "from-the-future"},
+    }
     registry = stepped_registry(
         step(1, max_context=500), step(2, max_context=600), step(3, min_context=900)
     )
     async with gateway(tmp_path, registry, c=upstream_response(None)) as live:
-        reply = await live.post(PATHS["openai_chat"], odd)
+        reply = await live.post(PATHS["openai_chat"], unknown_format)
     assert reply.status == 200
 
 

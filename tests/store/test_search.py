@@ -99,10 +99,10 @@ def test_a_query_without_terms_finds_nothing() -> None:
 def test_matches_are_newest_first_and_filters_apply_with_text() -> None:
     log(*(logged_exchange("same words", id=f"req_{n}", route=f"r{n % 2}") for n in range(6)))
     assert matching_ids("words") == [f"req_{n}" for n in reversed(range(6))]
-    odd = RequestLog.objects.matching(text="words", route="r1")
-    assert [row.request_id for row in odd.newest(2)] == ["req_5", "req_3"]
-    cursor = odd.newest(2)[1].pk
-    assert [row.request_id for row in odd.older_than_row(cursor).newest(2)] == ["req_1"]
+    of_route = RequestLog.objects.matching(text="words", route="r1")
+    assert [row.request_id for row in of_route.newest(2)] == ["req_5", "req_3"]
+    cursor = of_route.newest(2)[1].pk
+    assert [row.request_id for row in of_route.older_than_row(cursor).newest(2)] == ["req_1"]
 
 
 def test_the_text_of_stream_chunks_is_joined_for_search() -> None:
