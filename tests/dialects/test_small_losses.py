@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from gateway.canon.errors import Error
-from gateway.canon.events import Event
+from gateway.canon.events import Event, Failed
 from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import Citation, Text
 from gateway.canon.response import Finish, Response
@@ -199,6 +199,49 @@ def test_a_context_length_error_has_the_numbers_claude_code_parses(
     assert rendered_message.startswith(f"prompt is too long: {counts}")
     assert rendered_message.endswith(message)
     assert (" > " in rendered_message.removesuffix(message)) == bool(counts)
+
+
+OPENAI_TOO_LONG = "This model's maximum context length is"
+GEMINI_TOO_LONG = "exceeds the maximum number of tokens allowed"
+
+
+@each(
+    "dialect, recognized",
+    [
+        ("openai_chat", OPENAI_TOO_LONG),
+        ("openai_responses", OPENAI_TOO_LONG),
+        ("gemini", GEMINI_TOO_LONG),
+        ("bedrock_converse", "Input is too long"),
+    ],
+)
+@each("message", ["the input length exceeds the context length", "Range of input length: [1, 9]"])
+def test_a_context_length_error_has_the_text_that_libraries_recognize(
+    dialect: str, recognized: str, message: str
+) -> None:
+    """LangChain and LiteLLM raise their exception by it; it is in an error of a stream also."""
+    client = DIALECTS[dialect].client
+    error = Error(kind="context_length", message=message)
+    failed = client.stream_renderer(EXCHANGE).feed(Failed(error))
+    body = json.dumps(client.render_error(error, "req_1").body)
+    for text in (body, failed.decode("utf-8", "replace")):
+        assert recognized in text
+        assert f": {message}" in text
+
+
+@each(
+    "dialect, message",
+    [
+        ("openai_chat", f"{OPENAI_TOO_LONG} 8 tokens. However, your messages resulted in 9."),
+        ("gemini", f"The input token count (9) {GEMINI_TOO_LONG} (8)."),
+        ("bedrock_converse", "Input is too long for requested model."),
+    ],
+)
+def test_a_context_length_error_in_the_apis_own_words_is_unchanged(
+    dialect: str, message: str
+) -> None:
+    error = Error(kind="context_length", message=message)
+    body = DIALECTS[dialect].client.render_error(error, "req_1").body
+    assert body.get("error", body)["message"] == message
 
 
 def test_the_explanation_of_a_refusal_reaches_gemini_clients() -> None:

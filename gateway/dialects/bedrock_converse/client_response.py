@@ -43,7 +43,7 @@ from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.canon.signature import hide_reasoning_text, wrap_signature
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.bedrock_converse.context import NAME, Json
-from gateway.dialects.bedrock_converse.errors import stream_exception_name
+from gateway.dialects.bedrock_converse.errors import client_message, stream_exception_name
 from gateway.dialects.shared.failed_streams import EXPLANATION_DROPPED, malformed_output_error
 from gateway.dialects.shared.fields import native_kind
 from gateway.framing.eventstream import encode
@@ -408,7 +408,7 @@ class ConverseStreamRenderer:
     def _fail_stream(self, error: Error) -> bytes:
         self._ended = True
         name = stream_exception_name(error)
-        return encode(_encode({"message": error.message}), name, exception=True)
+        return encode(_encode({"message": client_message(error)}), name, exception=True)
 
 
 def _encode_message(name: str, data: Any) -> bytes:

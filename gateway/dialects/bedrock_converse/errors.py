@@ -13,6 +13,7 @@ from gateway.dialects.shared.errors import (
     CLAUDE_PHRASES,
     MAX_MESSAGE_CHARS,
     Phrases,
+    context_length_message,
     kind_of_status,
     plain_error_message,
     refine_kind,
@@ -118,6 +119,8 @@ _STREAM_EXCEPTIONS = frozenset(
     }
 )
 _MODEL_STREAM_ERROR = "modelStreamErrorException"
+# LangChain, LiteLLM and Strands Agents recognize a prompt that is too long by one of them.
+_TOO_LONG_PHRASES = ("input is too long", "prompt is too long")
 
 
 def render_error(error: Error, request_id: str) -> ErrorReply:
@@ -125,7 +128,13 @@ def render_error(error: Error, request_id: str) -> ErrorReply:
     name, status = _EXCEPTIONS.get(error.kind, _INVALID)
     headers = {"x-amzn-errortype": name, "x-amzn-requestid": request_id}
     headers |= retry_after_header(error)
-    return ErrorReply(status=status, body={"message": error.message}, headers=headers)
+    return ErrorReply(status=status, body={"message": client_message(error)}, headers=headers)
+
+
+def client_message(error: Error) -> str:
+    """The message of an exception, in a response or in a stream."""
+    opening = "Input is too long for requested model"
+    return context_length_message(error, opening, *_TOO_LONG_PHRASES)
 
 
 def stream_exception_name(error: Error) -> str:

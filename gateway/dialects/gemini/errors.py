@@ -14,6 +14,7 @@ from gateway.dialects.shared.errors import (
     MAX_MESSAGE_CHARS,
     Phrases,
     client_kind,
+    context_length_message,
     kind_of_status,
     plain_error_message,
     refine_kind,
@@ -21,6 +22,8 @@ from gateway.dialects.shared.errors import (
     with_response_headers,
 )
 
+# LangChain and LiteLLM recognize a prompt that is too long by it.
+_TOO_LONG_PHRASE = "exceeds the maximum number of tokens allowed"
 _TYPE_URL_PREFIX = "type.googleapis.com/google.rpc."
 
 # google.rpc status -> kind.
@@ -142,7 +145,9 @@ def _is_daily_quota(details: Any) -> bool:
 def render_error_body(error: Error) -> Json:
     """The JSON of an error, before the response or in the middle of a stream."""
     status, status_name = _CLIENT_STATUSES[client_kind(error)]
-    inner: Json = {"code": status, "message": error.message, "status": status_name}
+    opening = f"The input token count {_TOO_LONG_PHRASE}"
+    message = context_length_message(error, opening, _TOO_LONG_PHRASE)
+    inner: Json = {"code": status, "message": message, "status": status_name}
     details: list[Json] = []
     if error.param is not None:
         violation = {"field": error.param, "description": error.message}

@@ -42,7 +42,7 @@ from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import native_kind
-from gateway.dialects.shared.openai_errors import render_error, render_error_body
+from gateway.dialects.shared.openai_errors import client_message, render_error, render_error_body
 from gateway.dialects.shared.openai_response import render_completion_usage
 
 # All chunks of a response start with the same bytes, encoded once. An error is the last
@@ -325,7 +325,7 @@ class ChatStreamRenderer:
     def _fail_stream(self, error: Error) -> bytes:
         self._ended = True
         if self._context.framing == "api_v1":
-            fields = {"code": render_error(error, "").status, "message": error.message}
+            fields = {"code": render_error(error, "").status, "message": client_message(error)}
             return (
                 self._prefix + b'{},"finish_reason":"error"}],"error":' + _encode(fields) + b"}\n\n"
             )

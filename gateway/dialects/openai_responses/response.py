@@ -44,7 +44,7 @@ from gateway.dialects.openai_responses.parts import render_citation
 from gateway.dialects.shared import code_execution, image_generation, mcp
 from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import native_kind
-from gateway.dialects.shared.openai_errors import parse_error_payload
+from gateway.dialects.shared.openai_errors import client_message, parse_error_payload
 from gateway.dialects.shared.openai_response import RESPONSES_TIERS, render_service_tier
 from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost
 from gateway.dialects.shared.web_search import Search, read_call, read_result
@@ -563,7 +563,7 @@ def event_error(data: Any, body: bytes = b"") -> Error:
 
 def render_failure(error: Error) -> Json:
     """The `error` field of a failed response."""
-    return {"code": _CODES.get(error.kind, "server_error"), "message": error.message}
+    return {"code": _CODES.get(error.kind, "server_error"), "message": client_message(error)}
 
 
 # --- usage and finish reason of a response that passes through ------------------------------------

@@ -194,6 +194,17 @@ def client_kind(error: Error) -> str:
     return "quota" if is_spent_budget else error.kind
 
 
+def context_length_message(error: Error, opening: str, *known: str) -> str:
+    """The error's message; begins with `opening` if the prompt is too long.
+
+    Many clients shorten the conversation, or raise an exception for it, only if the message has a
+    text that they know: one in `known` (lower case) suffices.
+    """
+    if error.kind != "context_length" or any(text in error.message.lower() for text in known):
+        return error.message
+    return f"{opening}: {error.message}"
+
+
 def retry_after_header(error: Error) -> dict[str, str]:
     """`retry-after`, if the wait is known."""
     return {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}

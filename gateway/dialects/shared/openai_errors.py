@@ -16,6 +16,7 @@ from gateway.dialects.shared.errors import (
     MAX_MESSAGE_CHARS,
     Phrases,
     client_kind,
+    context_length_message,
     kind_of_status,
     plain_error_message,
     refine_kind,
@@ -108,6 +109,15 @@ _KIND_BY_PHRASE: Phrases = (
 )
 
 CONTEXT_LENGTH_MARKERS = (b"context_length_exceeded",)
+_TOO_LONG_OPENING = "This model's maximum context length is exceeded"
+# Lower-case texts of which clients know one.
+_TOO_LONG_PHRASES = (
+    "this model's maximum context length is",
+    "input tokens exceed the configured limit",
+    "exceeds the context window",
+    "exceeds the maximum number of tokens allowed",
+    "prompt is too long",
+)
 
 # kind -> (status, type, code) for a client.
 _CLIENT_ERRORS: dict[str, tuple[int, str, str | None]] = {
@@ -295,7 +305,13 @@ def render_error_body(error: Error, prompt: str = "messages") -> Json:
     param = error.param
     if error.kind == "context_length" and param in _PROMPT_PARAMS:
         param = prompt
-    return {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
+    message = client_message(error)
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def client_message(error: Error) -> str:
+    """The message for a client. LiteLLM reads it, not the code, for a prompt that is too long."""
+    return context_length_message(error, _TOO_LONG_OPENING, *_TOO_LONG_PHRASES)
 
 
 def _names_model(error: Error) -> bool:
