@@ -219,6 +219,17 @@ def test_fields_missing_from_an_update_are_unchanged(
     assert Target.objects.get().model.name == "gpt-4.1"
 
 
+def test_a_model_whose_variable_is_not_set_is_updated(
+    api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROXY_KEY", SECRET)
+    params = {"model": "openai/gpt-4o", "api_key": "os.environ/PROXY_KEY"}
+    added = post(api, "/model/new", {"model_name": "a", "litellm_params": params})
+    monkeypatch.delenv("PROXY_KEY")
+    target = updated(api, added, weight=5)
+    assert (target.weight, target.model.provider.credential_env) == (5, "PROXY_KEY")
+
+
 def test_a_stored_key_is_not_sent_to_another_server(api: Client) -> None:
     info = {"id": post(api, "/model/new", AZURE)["model_id"]}
     moved = {"api_base": "https://attacker.example.com/v1"}

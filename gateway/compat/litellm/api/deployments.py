@@ -258,9 +258,10 @@ def _params_of(target: Target, changed_params: dict[str, Any]) -> dict[str, Any]
     model = changed_params.get("model")
     if isinstance(model, str) and model.partition("/")[0] != params["model"].partition("/")[0]:
         return params  # another provider: neither its address nor its key stay
-    credential = store.credential_of(provider)
     if provider.credential_env:
         credential = f"{VARIABLE_PREFIX}{provider.credential_env}"
+    else:
+        credential = store.credential_of(provider)
     version = (provider.query or {}).get("api-version")
     provider_params = {
         "api_base": provider.base_url,
