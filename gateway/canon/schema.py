@@ -113,24 +113,25 @@ def without_meta_keywords(schema: Schema) -> Schema:
     return {key: value for key, value in schema.items() if key not in _META_KEYWORDS}
 
 
-def with_empty_schemas(schema: Schema) -> Schema:
-    """The schema with `{}` for each `true` and for the items that an array does not name.
+def with_object_schemas(schema: Schema) -> Schema:
+    """The schema with objects for `true`, `false` and the items that an array does not name.
 
-    This means the same. OpenAI refuses arrays without items, strict or not: "array schema
-    missing items". Ollama, llama.cpp and Fireworks refuse `true`.
+    `{}` and `{"not": {}}` mean the same. OpenAI refuses arrays without items, strict or not:
+    "array schema missing items". Ollama, llama.cpp and Fireworks refuse booleans; Google,
+    Cohere and Anthropic's structured outputs document objects only.
     """
-    completed: Schema = _add_empty_schemas(schema, 0)
+    completed: Schema = _add_object_schemas(schema, 0)
     return completed
 
 
-def _add_empty_schemas(value: Any, depth: int) -> Any:
+def _add_object_schemas(value: Any, depth: int) -> Any:
     """A schema or a list of schemas; the value itself if nothing in it changes."""
     if depth > _MAX_DEPTH:
         return value
-    if value is True:
-        return {}
+    if isinstance(value, bool):
+        return {} if value else {"not": {}}
     if isinstance(value, list):
-        items = [_add_empty_schemas(item, depth + 1) for item in value]
+        items = [_add_object_schemas(item, depth + 1) for item in value]
         return items if any(map(is_not, items, value)) else value
     if not isinstance(value, dict) or value.get("type") in _SCALAR_TYPES:
         return value
@@ -140,15 +141,15 @@ def _add_empty_schemas(value: Any, depth: int) -> Any:
             changed_schemas = {
                 name: new
                 for name, old in schemas.items()
-                if (new := _add_empty_schemas(old, depth + 1)) is not old
+                if (new := _add_object_schemas(old, depth + 1)) is not old
             }
             if changed_schemas:
                 changes[key] = {**schemas, **changed_schemas}
     for key in (*_LIST_KEYWORDS, *_SCHEMA_KEYWORDS, "oneOf", "additionalProperties"):
-        # `additionalProperties: true` is accepted everywhere.
-        if key not in value or (key == "additionalProperties" and value[key] is True):
+        # `additionalProperties` may be a boolean everywhere.
+        if key not in value or (key == "additionalProperties" and isinstance(value[key], bool)):
             continue
-        if (new := _add_empty_schemas(value[key], depth + 1)) is not value[key]:
+        if (new := _add_object_schemas(value[key], depth + 1)) is not value[key]:
             changes[key] = new
     kind = value.get("type")
     if "items" not in value and (kind == "array" or (isinstance(kind, list) and "array" in kind)):
@@ -212,7 +213,7 @@ def restrict_to_anthropic(schema: Schema) -> tuple[Schema, list[str]]:
     Closing an object (`additionalProperties: false`) does not count as a change if the
     schema does not mention further properties.
     """
-    return _restrict_to_subset(schema, ANTHROPIC)
+    return _restrict_to_subset(with_object_schemas(schema), ANTHROPIC)
 
 
 def restrict_to_openai_strict(schema: Schema) -> tuple[Schema, list[str]]:

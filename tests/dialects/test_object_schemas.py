@@ -218,3 +218,65 @@ def test_a_tool_whose_arguments_are_no_object_is_reported(kind: str, target: str
     assert notes["tools[0].functionDeclarations[0]"] == (
         f"{kind.lower()} at the root of a tool's schema became an object"
     )
+
+
+# --- booleans as schemas ----------------------------------------------------------------------
+
+WITH_BOOLEANS = {
+    "type": "object",
+    "properties": {"open": True, "closed": False, "rows": {"type": "array", "items": True}},
+    "additionalProperties": False,
+}
+# Where each target has the schema of its first tool; it must contain no other boolean.
+TOOL_SCHEMAS = {
+    "gemini": ("tools", 0, "functionDeclarations", 0, "parametersJsonSchema"),
+    "cohere": ("tools", 0, "function", "parameters"),
+    "ollama": ("tools", 0, "function", "parameters"),
+}
+# The same for the schema of the output.
+OUTPUT_SCHEMAS = {
+    "anthropic": ("output_config", "format", "schema"),
+    "gemini": ("generationConfig", "responseJsonSchema"),
+    "cohere": ("response_format", "json_schema"),
+}
+MODELS = {"gemini": "gemini-3.8-flash", "cohere": "command-a-03-2025", "ollama": "qwen3"}
+MODELS |= {"anthropic": "claude-opus-5-5"}
+
+
+def translated_schema(target: str, path: tuple[str | int, ...], **fields: Any) -> dict[str, Any]:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
+    value = translate.request("openai_chat", target, body, {}, MODELS[target])["body"]
+    for key in path:
+        value = value[key]
+    return value
+
+
+def check_booleans(schema: dict[str, Any]) -> None:
+    assert schema.pop("additionalProperties") is False
+    properties = schema["properties"]
+    assert not any(isinstance(item, bool) for item in properties.values())
+    assert properties["open"] == {}
+    assert "not" in json.dumps(properties["closed"])
+    assert properties["rows"]["items"] == {}
+
+
+@each("target", list(TOOL_SCHEMAS))
+def test_booleans_in_the_schema_of_a_tool_become_objects(target: str) -> None:
+    """Google, Cohere and Ollama describe schemas as objects."""
+    tool = {"type": "function", "function": {"name": "f", "parameters": WITH_BOOLEANS}}
+    check_booleans(translated_schema(target, TOOL_SCHEMAS[target], tools=[tool]))
+
+
+@each("target", list(OUTPUT_SCHEMAS))
+def test_booleans_in_the_schema_of_an_output_become_objects(target: str) -> None:
+    output = {"type": "json_schema", "json_schema": {"name": "n", "schema": WITH_BOOLEANS}}
+    check_booleans(translated_schema(target, OUTPUT_SCHEMAS[target], response_format=output))
+
+
+def test_what_a_boolean_forbids_is_reported_where_it_is_only_described() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": WITH_BOOLEANS}}
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "tools": [tool]}
+    rows = translate.request("openai_chat", "gemini", body, {}, MODELS["gemini"])["report"]
+    assert ("tools[0].function.parameters", "approximated") in {
+        (row["field"], row["action"]) for row in rows
+    }

@@ -7,7 +7,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from gateway.canon.request import Tool, ToolChoice
-from gateway.canon.schema import inline_references
+from gateway.canon.schema import inline_references, with_object_schemas
 from gateway.dialects.bedrock_converse.context import NAME, Json, RenderContext
 from gateway.dialects.bedrock_converse.messages import is_blank
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
@@ -93,7 +93,7 @@ def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
 def _render_function_tool(context: RenderContext, tool: Tool) -> Json:
     schema = context.tool_schema(tool)
     if context.traits.plain_tool_schemas:
-        schema = _plain_schema(context, tool, schema)
+        schema = _plain_schema(context, tool, with_object_schemas(schema))
     out = _render_tool_spec(context, tool, tool.description or "", schema)
     if tool.strict:
         spec = out["toolSpec"]

@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.request import ReasoningConfig, Request
+from gateway.canon.schema import with_object_schemas
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.cohere.context import NAME, Json, RenderContext
@@ -64,9 +65,10 @@ def _render_output_format(context: RenderContext, body: Json) -> None:
             return
     response_format: Json = {"type": "json_object"}
     if output.format == "schema" and output.schema is not None:
-        response_format["json_schema"] = output.schema
+        schema = with_object_schemas(output.schema)
         if output.description is not None:
-            response_format["json_schema"] = {"description": output.description, **output.schema}
+            schema = {"description": output.description, **schema}
+        response_format["json_schema"] = schema
         if output.name is not None:
             context.drop(request.client_path("name"), "no equivalent")
     body["response_format"] = response_format

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Tool, ToolChoice
+from gateway.canon.schema import with_object_schemas
 from gateway.dialects.cohere.context import Json, RenderContext
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
 from gateway.dialects.shared.server_tools import loss_reason
@@ -58,7 +59,7 @@ def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
     )
     if merge_note:
         context.approximate(tool.path, merge_note)
-    function["parameters"] = schema
+    function["parameters"] = with_object_schemas(schema)
     return {"type": "function", "function": function}
 
 

@@ -9,7 +9,11 @@ from msgspec.structs import replace
 
 from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Tool, ToolChoice
-from gateway.canon.schema import describe_constraints, unwrap_single_all_of
+from gateway.canon.schema import (
+    describe_constraints,
+    unwrap_single_all_of,
+    with_object_schemas,
+)
 from gateway.dialects.gemini.context import CALLING_CONFIG, NAME, Json, RenderContext, camel_case
 from gateway.dialects.shared import code_execution, image_generation
 from gateway.dialects.shared.fields import (
@@ -64,7 +68,8 @@ _OLD_DEFS, _NEW_DEFS = "#/definitions/", "#/$defs/"
 def to_gemini_schema(schema: Json) -> tuple[Json, list[str]]:
     """The schema in Gemini's subset, and the keywords that had to be changed."""
     changed_keywords: dict[str, None] = {}
-    return _convert_schema(schema, changed_keywords, 0), list(changed_keywords)
+    converted_schema = _convert_schema(with_object_schemas(schema), changed_keywords, 0)
+    return converted_schema, list(changed_keywords)
 
 
 def _convert_schema(schema: Json, changed_keywords: dict[str, None], depth: int) -> Json:

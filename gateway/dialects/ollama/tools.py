@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Tool
-from gateway.canon.schema import with_empty_schemas
+from gateway.canon.schema import with_object_schemas
 from gateway.dialects.ollama.context import NAME, Json, RenderContext
 from gateway.dialects.shared.fields import mapping, objects, required_mapping, required_text, text
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA
@@ -127,7 +127,7 @@ def parameters_schema(schema: Json | None) -> Json:
     """A tool's schema, always an object with `properties`."""
     if not schema:
         return {"type": "object", "properties": {}}
-    out = {key: value for key, value in with_empty_schemas(schema).items() if key != "$schema"}
+    out = {key: value for key, value in with_object_schemas(schema).items() if key != "$schema"}
     if out.get("type") == "object":
         out.setdefault("properties", {})
     return out

@@ -12,7 +12,7 @@ from gateway.canon.schema import (
     resolve_ref,
     restrict_to_openai_strict,
     with_description,
-    with_empty_schemas,
+    with_object_schemas,
 )
 from gateway.canon.traits import Traits
 from gateway.dialects.shared.fields import compact_json
@@ -27,7 +27,7 @@ def object_parameters(schema: Json | None) -> Json:
     """A schema in the form providers accept: an object, without `$schema` and `true`."""
     if not schema:
         return dict(_EMPTY_OBJECT)
-    out = {key: value for key, value in with_empty_schemas(schema).items() if key != "$schema"}
+    out = {key: value for key, value in with_object_schemas(schema).items() if key != "$schema"}
     if out.get("type") == "object" and "properties" not in out:
         out["properties"] = {}
     elif "type" not in out and "properties" in out:
