@@ -29,6 +29,7 @@ from gateway.dialects.anthropic_messages.context import (
     RenderContext,
     render_cache_control,
 )
+from gateway.dialects.anthropic_messages.known_fields import KNOWN_FIELDS
 from gateway.dialects.anthropic_messages.messages import parse_turns, render_messages, render_system
 from gateway.dialects.anthropic_messages.reasoning import (
     parse_reasoning_config,
@@ -58,6 +59,7 @@ from gateway.dialects.shared.fields import (
     strings,
     text,
 )
+from gateway.dialects.shared.known_fields import unread_fields
 from gateway.dialects.shared.render_context import check_supported
 
 # --- a client's request ---------------------------------------------------------------------------
@@ -123,7 +125,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         version=headers.get("anthropic-version") or VERSION,
         betas=_parse_betas(headers),
         # After the parsers above, which add to it.
-        extra={NAME: extra} if extra else {},
+        extra=({NAME: extra} if extra else {}) | unread_fields(body, KNOWN_FIELDS),
         client_paths=field_paths,
     )
 

@@ -28,6 +28,7 @@ from gateway.dialects.bedrock_converse.client_messages import (
     parse_turns,
 )
 from gateway.dialects.bedrock_converse.context import MODEL_FIELDS, NAME, Json
+from gateway.dialects.bedrock_converse.known_fields import KNOWN_FIELDS
 from gateway.dialects.shared.claude import parse_betas
 from gateway.dialects.shared.effort import EFFORTS
 from gateway.dialects.shared.fields import (
@@ -46,6 +47,7 @@ from gateway.dialects.shared.fields import (
     text,
     wrong_type,
 )
+from gateway.dialects.shared.known_fields import unread_fields
 
 # A canonical field -> where a client of this dialect writes it.
 FIELD_PATHS: dict[str, str] = {
@@ -133,7 +135,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         ),
         meta=_parse_metadata(body),
         betas=parse_betas(model_fields, "anthropic_beta", MODEL_FIELDS),
-        extra={NAME: extra} if extra else {},
+        extra=({NAME: extra} if extra else {}) | unread_fields(body, KNOWN_FIELDS),
         client_paths=FIELD_PATHS
         | _reasoning_paths(model_fields, output_config)
         | ({"top_k": f"{_NOVA_CONFIG}.topK"} if "topK" in nova_config else {}),

@@ -33,6 +33,7 @@ from gateway.canon.request import (
     Turn,
 )
 from gateway.dialects.cohere.context import NAME, Json
+from gateway.dialects.cohere.known_fields import KNOWN_FIELDS
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     boolean,
@@ -50,6 +51,7 @@ from gateway.dialects.shared.fields import (
     text,
     wrong_type,
 )
+from gateway.dialects.shared.known_fields import unread_fields
 
 # A canonical field -> where a client of this dialect writes it.
 FIELD_PATHS: dict[str, str] = {
@@ -113,7 +115,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
             stop=strings(body, "stop_sequences"),
             logprobs=boolean(body, "logprobs"),
         ),
-        extra={NAME: extra} if extra else {},
+        extra=({NAME: extra} if extra else {}) | unread_fields(body, KNOWN_FIELDS),
         client_paths=dict(FIELD_PATHS),
     )
 

@@ -34,6 +34,7 @@ from gateway.dialects.gemini.context import (
     resource_path,
     split_resource,
 )
+from gateway.dialects.gemini.known_fields import KNOWN_FIELDS
 from gateway.dialects.gemini.reasoning import (
     merge_split_reasoning,
     parse_reasoning_config,
@@ -59,6 +60,7 @@ from gateway.dialects.shared.fields import (
     strings,
     text,
 )
+from gateway.dialects.shared.known_fields import unread_fields
 
 # --- a client's request ---------------------------------------------------------------------------
 #
@@ -142,7 +144,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         ),
         sampling=_parse_sampling(config),
         meta=_parse_metadata(body, extra),
-        extra={NAME: extra},
+        extra={NAME: extra} | unread_fields(body, KNOWN_FIELDS),
         client_paths=field_paths,
     )
 

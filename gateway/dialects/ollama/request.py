@@ -20,6 +20,7 @@ from gateway.dialects.ollama.context import (
     Json,
     RenderContext,
 )
+from gateway.dialects.ollama.known_fields import KNOWN_FIELDS
 from gateway.dialects.ollama.messages import (
     empty_request_error,
     parse_images,
@@ -45,6 +46,7 @@ from gateway.dialects.shared.fields import (
     text,
     wrong_type,
 )
+from gateway.dialects.shared.known_fields import unread_fields
 
 # --- a client's request ---------------------------------------------------------------------------
 
@@ -84,7 +86,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         reasoning=_parse_reasoning_config(body),
         max_output=_parse_max_tokens(options),
         sampling=_parse_sampling(body, options),
-        extra={NAME: extra} if extra else {},
+        extra=({NAME: extra} if extra else {}) | unread_fields(body, KNOWN_FIELDS),
         client_paths=dict(FIELD_PATHS),
     )
 

@@ -27,6 +27,7 @@ from gateway.dialects.openai_chat.context import (
     cache_control,
     parse_cache_breakpoint,
 )
+from gateway.dialects.openai_chat.known_fields import KNOWN_FIELDS
 from gateway.dialects.openai_chat.messages import parse_messages, render_messages
 from gateway.dialects.openai_chat.parts import NAME, Json
 from gateway.dialects.openai_chat.reasoning import parse_reasoning_config, render_reasoning_config
@@ -45,6 +46,7 @@ from gateway.dialects.shared.fields import (
     strings,
     text,
 )
+from gateway.dialects.shared.known_fields import unread_fields
 from gateway.dialects.shared.openai_schema import (
     accepts_output_schema,
     format_hint,
@@ -153,7 +155,7 @@ def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         meta=NO_META if _META_FIELDS.isdisjoint(body) else _parse_metadata(body, paths),
         # OpenRouter's cache breakpoint for the entire request.
         cache=parse_cache_breakpoint(body) if mapping(body, "cache_control") is not None else None,
-        extra={NAME: extra} if extra else {},
+        extra=({NAME: extra} if extra else {}) | unread_fields(body, KNOWN_FIELDS),
         client_paths=paths,
     )
 

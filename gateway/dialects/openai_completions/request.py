@@ -39,6 +39,7 @@ from gateway.dialects.shared.fields import (
     text,
     wrong_type,
 )
+from gateway.dialects.shared.known_fields import OTHERS, named, unread_fields
 from gateway.dialects.shared.render_context import DeduplicatingRenderContext
 from gateway.framing.sse import Decoder, encode
 
@@ -69,6 +70,8 @@ _FIELD_PATHS = {
     "top_logprobs": "",
 }
 
+_KNOWN_FIELDS = {OTHERS: None, "stream_options": named("include_usage", "include_obfuscation")}
+
 
 def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     """The canonical request. Raises GatewayError naming the field at fault."""
@@ -95,7 +98,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
             logit_bias=logit_bias(body),
         ),
         meta=Meta(user_id=text(body, "user")),
-        extra={NAME: extra} if extra else {},
+        extra=({NAME: extra} if extra else {}) | unread_fields(body, _KNOWN_FIELDS),
         client_paths=dict(_FIELD_PATHS),
     )
 
@@ -202,6 +205,8 @@ def _part_text(context: PromptRenderContext, part: Part) -> str:
     match part:
         case Text():
             context.drop_cache_marks(part.cache)
+            if part.citations:
+                context.drop(context.part_field(part.path, "citations"))
             return part.text
         case Refusal():
             return part.text

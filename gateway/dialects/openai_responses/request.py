@@ -28,6 +28,7 @@ from gateway.dialects.openai_responses.items import (
     parse_pathed_items,
     render_input,
 )
+from gateway.dialects.openai_responses.known_fields import KNOWN_FIELDS
 from gateway.dialects.openai_responses.reasoning import (
     parse_reasoning_config,
     render_reasoning_config,
@@ -49,6 +50,7 @@ from gateway.dialects.shared.fields import (
     strings,
     text,
 )
+from gateway.dialects.shared.known_fields import unread_fields
 from gateway.dialects.shared.openai_schema import (
     accepts_output_schema,
     format_hint,
@@ -130,7 +132,7 @@ def parse_request(
         max_output=integer(body, "max_output_tokens", minimum=0, maximum=MAX_TOKENS),
         sampling=_parse_sampling(body, include),
         meta=_parse_metadata(body, paths),
-        extra={NAME: extra} if extra else {},
+        extra=({NAME: extra} if extra else {}) | unread_fields(body, KNOWN_FIELDS),
         client_paths=paths,
     )
 

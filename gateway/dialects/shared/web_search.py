@@ -34,7 +34,12 @@ _OPTIONLESS_FIELDS = frozenset(
 # Options that change the search and that only one provider has: the value that requests it, or
 # that a list of values contains.
 _OWN_OPTIONS = {"response_inclusion": "excluded", "search_content_types": "image"}
-_GOOGLE_OPTIONS = ("timeRangeFilter", "searchTypes", "blockingConfidence")
+_KNOWN_OPTIONS = _OPTIONLESS_FIELDS.union(
+    _OWN_OPTIONS,
+    ("allowed_domains", "blocked_domains", "filters", "user_location"),
+    ("search_context_size", "max_uses"),
+)
+GOOGLE_OPTIONS = ("timeRangeFilter", "searchTypes", "blockingConfidence")
 _SIZES = ("low", "medium", "high")
 # What a Responses client includes to get the URLs of a search.
 _INCLUDE, _SOURCES = "include", "web_search_call.action.sources"
@@ -98,13 +103,16 @@ def _own_fields(options: dict[str, Any]) -> Iterator[str]:
     for name, default in _TOOL_DEFAULTS.items():
         if options.get(name) not in (None, default):
             yield name
+    for name, value in options.items():
+        if name not in _KNOWN_OPTIONS and value is not None:
+            yield name
 
 
 def _parse_google_search(options: dict[str, Any]) -> WebSearch:
     return WebSearch(
         blocked=string_items(options.get("excludeDomains")),
         blocked_field="excludeDomains",
-        losses=tuple(name for name in _GOOGLE_OPTIONS if options.get(name)),
+        losses=tuple(name for name in GOOGLE_OPTIONS if options.get(name)),
     )
 
 
