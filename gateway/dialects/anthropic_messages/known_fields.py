@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gateway.dialects.shared.known_fields import OTHERS, Kinds, Known, named
 
 _CACHE = {"cache_control": named("type", "ttl")}
@@ -14,27 +12,22 @@ _SOURCE: dict[str, Known] = {
     "file": named("type", "file_id"),
 }
 _DOCUMENT_SOURCE: dict[str, Known] = dict(_SOURCE)
-_TOOL_RESULT: dict[str, Any] = {OTHERS: None, **_CACHE}
 _CITATIONS = {"citations": named("enabled")}
+_RESULT_BLOCKS: dict[str, Known] = {
+    "text": {OTHERS: None, **_CACHE},
+    "image": {OTHERS: None, "source": Kinds("type", _SOURCE), **_CACHE},
+    "document": {OTHERS: None, "source": Kinds("type", _DOCUMENT_SOURCE), **_CITATIONS, **_CACHE},
+    "search_result": {OTHERS: None, **_CITATIONS, **_CACHE},
+}
+_DOCUMENT_SOURCE["content"] = {"type": None, "content": Kinds("type", _RESULT_BLOCKS)}
 _BLOCKS = Kinds(
     "type",
     {
-        "text": {OTHERS: None, **_CACHE},
+        **_RESULT_BLOCKS,
         "tool_use": {OTHERS: None, **_CACHE},
-        "image": {OTHERS: None, "source": Kinds("type", _SOURCE), **_CACHE},
-        "document": {
-            OTHERS: None,
-            "source": Kinds("type", _DOCUMENT_SOURCE),
-            **_CITATIONS,
-            **_CACHE,
-        },
-        "search_result": {OTHERS: None, **_CITATIONS, **_CACHE},
-        "tool_result": _TOOL_RESULT,
+        "tool_result": {OTHERS: None, "content": Kinds("type", _RESULT_BLOCKS), **_CACHE},
     },
 )
-# Blocks contain blocks.
-_TOOL_RESULT["content"] = _BLOCKS
-_DOCUMENT_SOURCE["content"] = {"type": None, "content": _BLOCKS}
 _MESSAGE: Known = {"role": None, "content": _BLOCKS}
 
 KNOWN_FIELDS: Known = {

@@ -15,6 +15,8 @@ import msgspec
 UNREAD = "unread"
 # In a description: the other fields of the object are reported by its own parser.
 OTHERS = "*"
+# Deeper objects are not searched: no parser accepts them.
+_MAX_DEPTH = 32
 
 Known = Mapping[str, Any]
 
@@ -41,11 +43,15 @@ def named(*names: str) -> dict[str, Any]:
 def unread_fields(body: dict[str, Any], known: Known) -> dict[str, dict[str, Any]]:
     """The fields that are not in the description, by path, as `Request.extra`; empty if none."""
     found: dict[str, Any] = {}
-    _collect(body, known, "", found)
+    _collect(body, known, "", found, 0)
     return {UNREAD: found} if found else {}
 
 
-def _collect(value: dict[str, Any], known: Known | Kinds, path: str, found: dict[str, Any]) -> None:
+def _collect(
+    value: dict[str, Any], known: Known | Kinds, path: str, found: dict[str, Any], depth: int
+) -> None:
+    if depth > _MAX_DEPTH:
+        return
     if isinstance(known, Kinds):
         fields = _fields_of_kind(value, known)
         if fields is None:
@@ -63,11 +69,11 @@ def _collect(value: dict[str, Any], known: Known | Kinds, path: str, found: dict
             continue
         inner_path = f"{path}.{key}" if path else key
         if type(item) is dict:
-            _collect(item, inner, inner_path, found)
+            _collect(item, inner, inner_path, found, depth + 1)
         elif type(item) is list:
             for index, element in enumerate(item):
                 if type(element) is dict:
-                    _collect(element, inner, f"{inner_path}[{index}]", found)
+                    _collect(element, inner, f"{inner_path}[{index}]", found, depth + 1)
 
 
 def _fields_of_kind(value: dict[str, Any], kinds: Kinds) -> Known | None:
