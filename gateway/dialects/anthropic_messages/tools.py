@@ -21,6 +21,7 @@ from gateway.dialects.shared.fields import (
     text,
 )
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
+from gateway.dialects.shared.unique_tools import unique_tools
 from gateway.dialects.shared.web_search import WebSearch, user_location
 
 _FUNCTION_FIELDS = frozenset(
@@ -95,7 +96,8 @@ def render_tools(context: RenderContext, body: Json) -> None:
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
         context.drop("tools", f"{context.model} does not support tools")
-    offered_tools = context.filter_allowed_tools(context.request.tools) if traits.tools else []
+    request_tools = unique_tools(context, request.tools) if traits.tools else []
+    offered_tools = context.filter_allowed_tools(request_tools)
     tools = [item for tool in offered_tools if (item := _render_tool(context, tool)) is not None]
     if tools:
         body["tools"] = tools

@@ -11,6 +11,7 @@ from gateway.canon.schema import inline_references, with_object_schemas
 from gateway.dialects.bedrock_converse.context import NAME, Json, RenderContext
 from gateway.dialects.bedrock_converse.messages import is_blank
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
+from gateway.dialects.shared.unique_tools import unique_tools
 from gateway.dialects.shared.web_search import has_options
 
 _PLAIN_FIELDS = frozenset({"type", "properties", "required"})
@@ -30,7 +31,8 @@ def render_tools(context: RenderContext, body: Json) -> None:
     forbids_calls = choice is not None and choice.mode == "none"
     offered_tools = []
     if traits.tools and not (forbids_calls and not called_tools):
-        offered_tools = context.filter_allowed_tools(context.load_deferred_tools())
+        loaded_tools = context.filter_allowed_tools(context.load_deferred_tools())
+        offered_tools = unique_tools(context, loaded_tools)
     tools: list[Json] = []
     for tool in offered_tools:
         tool_object = _render_tool(context, tool)

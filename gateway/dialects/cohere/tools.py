@@ -8,6 +8,7 @@ from gateway.canon.schema import with_object_schemas
 from gateway.dialects.cohere.context import Json, RenderContext
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
 from gateway.dialects.shared.server_tools import loss_reason
+from gateway.dialects.shared.unique_tools import unique_tools
 
 
 def render_tools(context: RenderContext, body: Json) -> None:
@@ -16,7 +17,8 @@ def render_tools(context: RenderContext, body: Json) -> None:
     if request.tools and not traits.tools:
         context.drop("tools", f"{context.model} does not support tools")
     choice = context.function_choice()
-    offered_tools = _select_tools(context, choice) if traits.tools else []
+    selected_tools = _select_tools(context, choice) if traits.tools else []
+    offered_tools = unique_tools(context, selected_tools)
     tools = [
         tool_object
         for tool in offered_tools

@@ -25,6 +25,7 @@ from gateway.dialects.shared.fields import (
     text,
 )
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
+from gateway.dialects.shared.unique_tools import unique_tools
 from gateway.dialects.shared.web_search import has_options, without_included_sources
 
 # --- schemas --------------------------------------------------------------------------------------
@@ -369,7 +370,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
 def _select_tools(context: RenderContext) -> list[Tool]:
     """The tools to offer: all, or only those that the client allows without forcing one."""
     choice = context.request.tool_choice
-    loaded = context.load_deferred_tools()
+    loaded = unique_tools(context, context.load_deferred_tools())
     if context.same_dialect or (choice is not None and choice.required):
         return loaded
     return context.filter_allowed_tools(loaded)

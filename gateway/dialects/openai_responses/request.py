@@ -34,7 +34,12 @@ from gateway.dialects.openai_responses.reasoning import (
     render_reasoning_config,
 )
 from gateway.dialects.openai_responses.stored_responses import load_history
-from gateway.dialects.openai_responses.tools import parse_tool_choice, parse_tools, render_tools
+from gateway.dialects.openai_responses.tools import (
+    merge_tools,
+    parse_tool_choice,
+    parse_tools,
+    render_tools,
+)
 from gateway.dialects.shared import mcp
 from gateway.dialects.shared.code_execution import OPENAI_OUTPUTS
 from gateway.dialects.shared.fields import (
@@ -117,15 +122,14 @@ def parse_request(
     reasoning = parse_reasoning_config(body, extra)
     include = _parse_include(body, extra)
     conversation = parse_conversation([*earlier_items, *parse_pathed_items(body)], items_by_id)
-    tools = parse_tools(body, "") + conversation.tools
+    tools = merge_tools(parse_tools(body, ""), conversation.tools)
     extra |= conversation.unknown_fields
     return Request(
         model=required_text(body, "model"),
         stream=bool(boolean(body, "stream")),
         instructions=_parse_instructions(body, conversation),
         turns=tuple(conversation.turns),
-        # Of several tools with one name, the last one is used.
-        tools=tuple({tool.name: tool for tool in tools}.values()),
+        tools=tools,
         tool_choice=parse_tool_choice(body),
         output=output,
         reasoning=reasoning,

@@ -59,6 +59,20 @@ def parse_tools(holder: Json, path: str) -> list[Tool]:
     return tools
 
 
+def merge_tools(tools: list[Tool], added_tools: list[Tool]) -> tuple[Tool, ...]:
+    """The request's tools and those of its items, of which the last with a name is used.
+
+    Functions of one name in the request itself are all kept: whether they may be is the
+    target's choice.
+    """
+    last_tools = {tool.name: tool for tool in tools if tool.kind == "server"}
+    last_tools |= {tool.name: tool for tool in added_tools}
+    merged_tools = [last_tools.get(tool.name, tool) for tool in tools]
+    merged_names = {tool.name for tool in merged_tools}
+    merged_tools += [tool for name, tool in last_tools.items() if name not in merged_names]
+    return tuple({id(tool): tool for tool in merged_tools}.values())
+
+
 def _parse_namespace(item: Json, path: str) -> list[Tool]:
     namespace = required_text(item, "name", path)
     description = text(item, "description", path) or None
