@@ -44,3 +44,15 @@ def encode_segment(name: str) -> str:
 def expand_path_template(template: str, name: str) -> str:
     """The path of a template, with the model's name as one segment in place of `{model}`."""
     return template.replace(_PLACEHOLDER, encode_segment(name))
+
+
+def text_of_wildcard(pattern: str, name: str) -> str:
+    """The part of a matching name in place of the pattern's `*`; the name if there is none.
+
+    Of several `*`, the first one stands for everything up to the end of the name.
+    """
+    head, star, tail = pattern.partition("*")
+    if not star:
+        return name
+    end = len(name) if "*" in tail else len(name) - len(tail)
+    return name[len(head) : end]

@@ -436,12 +436,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The route of a wildcard; `*` in a target's model is what the client's `*` matched."""
         if route is None or not any("*" in t.model.name for t in route.targets):
             return route
-        tail = name[len(pattern.partition("*")[0]) :] if "*" in pattern else name
-        if any(model_names.find_name_fault(t.model.name.replace("*", tail)) for t in route.targets):
+        text = model_names.text_of_wildcard(pattern, name)
+        if any(model_names.find_name_fault(t.model.name.replace("*", text)) for t in route.targets):
             return None
         targets = tuple(
             msgspec.structs.replace(
-                t, model=_renamed_model(t.model, t.model.name.replace("*", tail))
+                t, model=_renamed_model(t.model, t.model.name.replace("*", text))
             )
             for t in route.targets
         )

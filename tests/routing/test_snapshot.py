@@ -75,6 +75,17 @@ def test_a_wildcard_target_gets_the_matched_text() -> None:
     assert test_route.targets[0].model.name == "5"
 
 
+def test_what_follows_the_star_of_a_wildcard_is_not_part_of_the_model() -> None:
+    registry = Snapshot(
+        version=1,
+        routes={"fast": route("fast", model_of(provider(), "claude-*"))},
+        wildcards=(("claude-*-fast", "fast"),),
+    )
+    found = registry.route("claude-opus-fast")
+    assert found is not None
+    assert found.targets[0].model.name == "claude-opus"
+
+
 def test_a_wildcard_target_has_the_traits_of_the_real_model() -> None:
     registry = Snapshot(
         version=1,
