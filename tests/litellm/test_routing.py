@@ -49,6 +49,56 @@ def test_fallbacks_by_error_kind_are_imported(tmp_path: Path, section: str) -> N
     assert any("nobody" in note for note in parsed_config.remarks)
 
 
+def test_fallbacks_also_apply_to_errors_without_their_own_fallbacks(tmp_path: Path) -> None:
+    """As in LiteLLM: unless the file has fallbacks for the kind, `fallbacks` are for any error."""
+    kinds = ("context_length", "content_policy", "not_found")
+    test_route = make_route(tmp_path, fallbacks=[{"a": ["b"]}])
+    assert test_route.policy["fallbacks_by_kind"] == {kind: ["b"] for kind in kinds}
+    test_route = make_route(
+        tmp_path, fallbacks=[{"a": ["b"]}], context_window_fallbacks=[{"b": ["a"]}]
+    )
+    assert test_route.policy["fallbacks_by_kind"] == {kind: ["b"] for kind in kinds[1:]}
+
+
+def test_the_fallbacks_of_a_fallback_follow_it(tmp_path: Path) -> None:
+    rows = [{"model_name": name, "model": "gpt-4o"} for name in "abcdefgh"]
+    chains = [{"a": ["b", "f"]}, {"b": ["c"]}, {"c": ["a", "d"]}]
+    assert make_route(tmp_path, *rows, fallbacks=chains).fallbacks == ["b", "c", "d", "f"]
+    by_kind = make_route(tmp_path, *rows, context_window_fallbacks=chains).policy
+    assert by_kind["fallbacks_by_kind"] == {"context_length": ["b", "c", "d", "f"]}
+    in_a_row = [{name: [following]} for name, following in zip("abcdefg", "bcdefgh", strict=True)]
+    assert make_route(tmp_path, *rows, fallbacks=in_a_row).fallbacks == ["b", "c", "d", "e", "f"]
+    own_first = make_route(tmp_path, *rows, fallbacks=[{"a": ["b"]}], default_fallbacks=["c"])
+    assert own_first.fallbacks == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("other", "gpt-4o"), ("second", "gpt-4o"), ("openai/gpt-5", "gpt-5"), ("gpt-5-fast", "gpt-5")],
+    ids=["alias", "ID of a deployment", "prefix wildcard", "wildcard with an end"],
+)
+def test_names_of_models_may_be_aliases_ids_or_match_a_wildcard(
+    tmp_path: Path, name: str, model: str
+) -> None:
+    rows = (
+        *(A, {**B, "model_info": {"id": "second"}}),
+        {"model_name": "openai/*", "model": "openai/*", "input_cost_per_token": 0.5},
+        {"model_name": "gpt-*-fast", "model": "openai/gpt-*"},
+    )
+    settings = {
+        "model_group_alias": {"other": "b", "mine": "b" if name == "other" else name},
+        "fallbacks": [{"a": [name]}, {name: ["a"]}],
+        "num_retries": 7,
+    }
+    parsed_config = entries(tmp_path, *rows, router_settings=settings)
+    found = route(parsed_config, route(parsed_config, "a").fallbacks[0])
+    assert found.name == parsed_config.aliases["mine"].route
+    (target,) = found.targets
+    assert (target.model, found.fallbacks, found.retries) == (model, ["a"], 7)
+    assert (target.provider, target.model) in parsed_config.models
+    assert parsed_config.remarks == []
+
+
 def test_retries_by_error_kind_are_imported(tmp_path: Path) -> None:
     policy = {"RateLimitErrorRetries": 2, "TimeoutErrorRetries": 0, "BadRequestErrorRetries": 1}
     parsed_config = entries(

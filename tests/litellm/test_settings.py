@@ -135,14 +135,23 @@ def test_model_group_aliases_are_imported(tmp_path: Path) -> None:
 
 
 def test_invalid_aliases_are_reported(tmp_path: Path) -> None:
-    parsed_config = entries(
-        tmp_path, A, B, router_settings={"model_group_alias": {"x": "y", "a": "b"}}
-    )
+    parsed_config = entries(tmp_path, A, B, router_settings={"model_group_alias": {"x": "y"}})
     assert parsed_config.aliases == {}
     assert [note.partition(": ")[2] for note in parsed_config.remarks] == [
-        "router_settings.model_group_alias.a: has no effect: `a` is also a model_name, which takes precedence",
         "router_settings.model_group_alias.x: there is no model_name `y`",
     ]
+
+
+def test_an_alias_takes_precedence_over_a_model_name(tmp_path: Path) -> None:
+    """LiteLLM: a request for `a` calls the deployments of `b`."""
+    parsed_config = entries(
+        tmp_path,
+        *(A, {**B, "model": "gpt-5"}, C),
+        router_settings={"model_group_alias": {"a": "b", "c": "c"}, "fallbacks": [{"a": ["c"]}]},
+    )
+    assert [target.model for target in route(parsed_config, "a").targets] == ["gpt-5"]
+    assert fallbacks(parsed_config) == {"a": ["c"], "b": [], "c": []}
+    assert (parsed_config.aliases, parsed_config.remarks) == ({}, [])
 
 
 def test_strategies_without_equivalent_are_remarked(tmp_path: Path) -> None:

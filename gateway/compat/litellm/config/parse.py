@@ -240,6 +240,9 @@ class _Parser:
         )
         self._add_provider_and_model(deployment, params)
         route.targets.append(deployment.target)
+        if info is not None and (identifier := info.get("id")) is not None:
+            deployments = self._config.deployments
+            deployments.setdefault(identifier.text(), (model_name, deployment.target))
         if (guardrails := params.get("guardrails")) is not None:
             route.guardrail_nodes += guardrails.list()
         _merge_options(route, options)

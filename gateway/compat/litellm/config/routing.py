@@ -5,8 +5,6 @@ It also reads litellm_settings, after router_settings; the first section with a 
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from gateway.compat.litellm.config.limits import ENFORCE_MODEL_LIMITS
@@ -33,14 +31,10 @@ ERROR_KINDS = {
     "ContentPolicyViolationError": "content_policy",
     "InternalServerError": "upstream_error",
 }
-_FALLBACKS = {
-    "context_window_fallbacks": "context_length",
-    "content_policy_fallbacks": "content_policy",
-}
 # Pre-call checks that pin a conversation to its target.
 _AFFINITY = frozenset({"prompt_caching", "session_affinity", "deployment_affinity"})
 _CHECK_S = 300.0
-_MAX_FALLBACKS = 100
+_MAX_COUNT = 100
 
 
 def read_routing(config: Config, sections: list[Node], report: Report) -> None:
@@ -48,9 +42,6 @@ def read_routing(config: Config, sections: list[Node], report: Report) -> None:
     routes = list(config.routes.values())
     for section in sections:
         _read_retry_policies(config, section, report)
-        for key, kind in _FALLBACKS.items():
-            if (node := section.get(key)) is not None:
-                _fallbacks_on(config, node, kind, report)
         for route in routes:
             _read_numbers(route, section)
     for route in routes:
@@ -83,22 +74,13 @@ def _first_node(sections: list[Node], name: str) -> Node | None:
 def _read_numbers(route: RouteRow, section: Node) -> None:
     if (node := section.get("allowed_fails")) is not None:
         # LiteLLM starts the cooldown with the failure after the allowed ones.
-        route.policy.setdefault("cooldown_after", node.integer(max_value=_MAX_FALLBACKS) + 1)
+        route.policy.setdefault("cooldown_after", node.integer(max_value=_MAX_COUNT) + 1)
     if (node := section.get("retry_after")) is not None:
         # The shortest delay is half of the base delay.
         route.policy.setdefault("backoff_s", 2 * node.number())
     for name in ("enable_pre_call_checks", "enable_pre_call_check"):
         if (node := section.get(name)) is not None:
             route.policy.setdefault("require_capabilities", node.boolean())
-
-
-def limit_fallbacks(config: Config, sections: list[Node]) -> None:
-    """Apply `max_fallbacks`, once all fallbacks are known. Raises ConfigError."""
-    node = _first_node(sections, "max_fallbacks")
-    if node is not None:
-        limit = node.integer(max_value=_MAX_FALLBACKS)
-        for route in config.routes.values():
-            route.fallbacks = route.fallbacks[:limit]
 
 
 def _read_retry_policies(config: Config, section: Node, report: Report) -> None:
@@ -137,25 +119,8 @@ def _retry_counts(policy: Node, suffix: str, report: Report) -> dict[str, int]:
                 "has no effect: a content policy error does not count as a failure of the target",
             )
         elif node.value is not None:
-            counts[kind] = node.integer(max_value=_MAX_FALLBACKS)
+            counts[kind] = node.integer(max_value=_MAX_COUNT)
     return counts
-
-
-def _fallbacks_on(config: Config, node: Node, kind: str, report: Report) -> None:
-    for item in node.list():
-        for name, targets in item.items():
-            alias = config.aliases.get(name)
-            route = config.routes.get(name) or (config.routes.get(alias.route) if alias else None)
-            if route is None:
-                report.add_skipped(targets, f"there is no model_name `{name}`")
-                continue
-            names = [
-                target_node.text()
-                for target_node in targets.list()
-                if target_node.text() != route.name
-            ]
-            fallbacks: dict[str, Any] = route.policy.setdefault("fallbacks_by_kind", {})
-            fallbacks.setdefault(kind, names)
 
 
 def _set_strategy(routes: list[RouteRow], node: Node | None, report: Report) -> None:

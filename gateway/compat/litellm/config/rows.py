@@ -156,6 +156,7 @@ class Config(msgspec.Struct, kw_only=True):
 
     Attributes:
         providers: by name; `names` maps an identity to the name.
+        deployments: the model_name and target of each entry with an ID (`model_info.id`).
         environment: what `environment_variables` sets.
         settings: gateway-wide settings, by name.
         master_key: the gateway's master key, or empty.
@@ -171,6 +172,7 @@ class Config(msgspec.Struct, kw_only=True):
     models: dict[tuple[str, str], ModelRow] = {}
     routes: dict[str, RouteRow] = {}
     aliases: dict[str, AliasRow] = {}
+    deployments: dict[str, tuple[str, TargetRow]] = {}
     guardrails: dict[str, GuardrailRow] = {}
     environment: dict[str, str] = {}
     settings: dict[str, SettingRow] = {}

@@ -9,11 +9,17 @@ import msgspec
 from gateway.compat.litellm.config.caching import read_cache
 from gateway.compat.litellm.config.callbacks import report_callbacks
 from gateway.compat.litellm.config.deployment import MAX_NAME, timeouts
+from gateway.compat.litellm.config.fallbacks import read_fallbacks
 from gateway.compat.litellm.config.limits import read_limits
+from gateway.compat.litellm.config.model_names import (
+    add_routes_of_fallbacks,
+    copy_route,
+    find_route,
+)
 from gateway.compat.litellm.config.reader import Node, UnsetVariable
 from gateway.compat.litellm.config.report import Report
-from gateway.compat.litellm.config.routing import limit_fallbacks, read_checks, read_routing
-from gateway.compat.litellm.config.rows import AliasRow, Config, RouteRow
+from gateway.compat.litellm.config.routing import read_checks, read_routing
+from gateway.compat.litellm.config.rows import AliasRow, Config
 
 # LiteLLM's defaults, if neither an entry nor a section sets a value.
 RETRIES = 2
@@ -44,15 +50,14 @@ def read_settings(
         report_callbacks(section, report)
         _read_aliases(config, section, report)
     for section in nodes:
+        add_routes_of_fallbacks(config, section)
+    for section in nodes:
         _read_numbers(config, section)
         _read_times(config, section)
-        _read_fallbacks(config, section, report)
         if (node := section.get("turn_off_message_logging")) is not None and node.boolean():
             config.log_bodies = False
-    for section in nodes:
-        _default_fallbacks(config, section)
+    read_fallbacks(config, nodes, report)
     read_routing(config, nodes, report)
-    limit_fallbacks(config, nodes)
     read_limits(config, files, nodes, report)
     for file in files:
         if (general_settings := file.get("general_settings")) is not None:
@@ -104,50 +109,6 @@ def _read_times(config: Config, section: Node) -> None:
         ]
 
 
-def _read_fallbacks(config: Config, section: Node, report: Report) -> None:
-    node = section.get("fallbacks")
-    if node is None:
-        return
-    for item in node.list():
-        for name, targets in item.items():
-            if name == "*":
-                continue
-            route = _find_route(config, name)
-            if route is None:
-                report.add_skipped(targets, f"there is no model_name `{name}`")
-            elif not route.fallbacks:
-                route.fallbacks = _fallback_names(targets, route, report)
-
-
-def _default_fallbacks(config: Config, section: Node) -> None:
-    """Apply `default_fallbacks`, and the entry `*` of `fallbacks`, to routes without fallbacks."""
-    nodes = [section.get("default_fallbacks")]
-    if (node := section.get("fallbacks")) is not None:
-        nodes += [item.get("*") for item in node.list()]
-    for entry in nodes:
-        names = [item.text() for item in entry.list()] if entry is not None else []
-        for route in config.routes.values():
-            if not route.fallbacks and route.name not in names:
-                route.fallbacks = names
-
-
-def _fallback_names(node: Node, route: RouteRow, report: Report) -> list[str]:
-    names = []
-    for item in node.list():
-        if isinstance(item.value, dict):
-            report.add_skipped(
-                item, "is skipped: a fallback with its own parameters is not supported yet"
-            )
-        elif item.text() != route.name:
-            names.append(item.text())
-    return names
-
-
-def _find_route(config: Config, name: str) -> RouteRow | None:
-    alias = config.aliases.get(name)
-    return config.routes.get(name) or (config.routes.get(alias.route) if alias else None)
-
-
 def _read_aliases(config: Config, section: Node, report: Report) -> None:
     for key in ("model_group_alias", "model_alias_map"):
         node = section.get(key)
@@ -164,14 +125,18 @@ def _read_aliases(config: Config, section: Node, report: Report) -> None:
 
 
 def _add_alias(config: Config, name: str, model: Node, report: Report) -> None:
-    route = model.text()
     if len(name) > MAX_NAME:
         raise model.error(f"is an alias with more than {MAX_NAME} characters")
-    if name in config.routes:
-        report.add_skipped(
-            model, f"has no effect: `{name}` is also a model_name, which takes precedence"
-        )
-    elif route not in config.routes:
-        report.add_skipped(model, f"there is no model_name `{route}`")
-    else:
-        config.aliases.setdefault(name, AliasRow(pattern=name, route=route, ref=model.location))
+    route, own_route = find_route(config, model.text()), config.routes.get(name)
+    if route is None:
+        report.add_skipped(model, f"there is no model_name `{model.text()}`")
+        return
+    if "*" not in route.name:
+        # An alias is listed with its route, also with one of a name that only matches a wildcard.
+        route.hidden = False
+    if own_route is None:
+        alias = AliasRow(pattern=name, route=route.name, ref=model.location)
+        config.aliases.setdefault(name, alias)
+    elif own_route is not route:
+        # As in LiteLLM, the alias takes precedence over the model_name.
+        copy_route(config, route, name, route.targets).hidden = False
