@@ -16,6 +16,7 @@ from gateway import store
 from gateway.api.auth import BodyReader, Reader
 from gateway.api.pages import MAX_ID, page_of_rows
 from gateway.models import ClientSpan, ClientTrace
+from gateway.store.field_values import in_utc
 
 router = Router(tags=["traces"])
 
@@ -141,8 +142,8 @@ def list_traces(request: HttpRequest, filters: Query[TraceFilters]) -> dict[str,
         service=filters.service,
         failed=filters.failed,
         text=filters.q,
-        since=filters.since,
-        until=filters.until,
+        since=filters.since and in_utc(filters.since),
+        until=filters.until and in_utc(filters.until),
     )
     rows, next_cursor = page_of_rows(partial(matching_traces.newest, before=cursor), filters.limit)
     counts = ClientSpan.objects.counts([row.trace_id for row in rows])

@@ -11,6 +11,7 @@ from ninja import Query, Router, Schema
 
 from gateway.api.pages import page_of_rows
 from gateway.models import Change
+from gateway.store.field_values import in_utc
 
 router = Router(tags=["changes"])
 
@@ -54,9 +55,7 @@ class ChangePage(Schema):
 @router.get("/changes", response=ChangePage)
 def list_changes(request: HttpRequest, filters: Query[ChangeFilters]) -> dict[str, Any]:
     """A page of the audit log."""
-    since = filters.since
-    if since is not None and since.tzinfo is None:
-        since = since.replace(tzinfo=dt.UTC)
+    since = filters.since and in_utc(filters.since)
     changes = Change.objects.matching(
         kind=filters.kind, name=filters.name, actor=filters.actor, since=since
     )

@@ -58,9 +58,15 @@ _FRAMING = frozenset(
 _BAD_URL = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 
 
+# Times that exist in every time zone: pages show them in the reader's.
+_FIRST_TIME = dt.datetime(1, 1, 3, tzinfo=dt.UTC)
+_LAST_TIME = dt.datetime(9999, 12, 29, tzinfo=dt.UTC)
+
+
 def in_utc(time: dt.datetime) -> dt.datetime:
-    """The time, in UTC if it has no time zone."""
-    return time if time.tzinfo is not None else time.replace(tzinfo=dt.UTC)
+    """The time, in UTC if it has no time zone; at the ends of the calendar, one nearby."""
+    aware_time = time if time.tzinfo is not None else time.replace(tzinfo=dt.UTC)
+    return min(max(aware_time, _FIRST_TIME), _LAST_TIME)
 
 
 def base_url(text: str) -> str:

@@ -16,6 +16,7 @@ from gateway import store
 from gateway.models import ApiKey, Team
 from gateway.relay.exchange.log_record import Attempt
 from tests.api.test_resources import send
+from tests.each import each
 from tests.store.factories import entry, model, provider, route
 from tests.store.test_hedge_losers import hedged_request
 
@@ -81,6 +82,15 @@ def test_usage_periods_at_the_minimum_and_maximum_date_are_valid(
 ) -> None:
     for name in ("since", "until"):
         assert api.get(f"/api/{path}&{name}={moment}").status_code < 500
+
+
+@each("path", ["requests", "traces", "changes"])
+@each("moment", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00", "9999-12-31"])
+def test_lists_accept_times_at_the_ends_of_the_calendar(
+    api: Client, path: str, moment: str
+) -> None:
+    for name in ("since", "until"):
+        assert api.get(f"/api/{path}?{name}={moment}").status_code == 200
 
 
 def test_usage_is_paginated(api: Client, team_key: ApiKey) -> None:

@@ -149,6 +149,26 @@ def test_an_error_is_shown_at_its_field_and_other_values_stay(
     assert not ApiKey.objects.exists()
 
 
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00"])
+def test_the_last_time_of_the_calendar_is_shown_in_each_time_zone(
+    admin_client: Client, moment: str, zone: str
+) -> None:
+    """Programs set it for a key that never expires."""
+    admin_client.cookies["timezone"] = zone
+    body = {"name": "agent", "expires_at": moment}
+    added = admin_client.post("/api/keys", body, content_type="application/json")
+    assert added.status_code == 201, added.content
+    form = {**FORM, "name": "typed", "expires_at": moment[:16]}
+    assert admin_client.post(reverse("key-add"), form).status_code == 200
+    for row in ApiKey.objects.all():
+        assert row.expires_at is not None
+        assert row.expires_at.year == 9999
+        assert admin_client.get(reverse("key-edit", args=[row.pk])).status_code == 200
+    for page in ("keys", "changes"):
+        assert admin_client.get(reverse(page)).status_code == 200
+
+
 def test_an_expired_key_can_be_edited_without_a_new_time(admin_client: Client) -> None:
     row, _ = store.create_key(
         "old", expires_at=timezone.now().replace(second=0, microsecond=0) - timedelta(days=1)

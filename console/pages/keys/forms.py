@@ -22,7 +22,7 @@ from console.pages.guardrails.forms import GuardrailChoiceField
 from gateway.canon.json_values import string_items
 from gateway.models import ApiKey, Route
 from gateway.models.limits import BUDGETS, LIMITS
-from gateway.store.field_values import MAX_TAG, MAX_TAGS, split_names
+from gateway.store.field_values import MAX_TAG, MAX_TAGS, in_utc, split_names
 
 GRACE_PERIODS: dict[str, timedelta] = {
     "none": timedelta(),
@@ -169,7 +169,7 @@ class KeyForm(FoldedFields, BudgetFields, LimitFields):
             raise forms.ValidationError(
                 _("This time is in the past. To disable the key now, revoke it.")
             )
-        return expires_at
+        return expires_at and in_utc(expires_at)
 
     def clean_patterns(self) -> list[str]:
         """The names without duplicates."""
