@@ -79,6 +79,10 @@ def _load_yaml(text: str) -> Any:
         raise InvalidDefinition(
             f"the file is not valid YAML: {' '.join(str(error).split())}"
         ) from None
+    except (KeyError, AttributeError):  # PyYAML's for `!!bool x` and `!!timestamp x`
+        raise InvalidDefinition(
+            "the file is not valid YAML: a value does not fit its tag"
+        ) from None
     if isinstance(data, list):
         return {"cases": data}
     try:

@@ -151,6 +151,8 @@ def test_a_promptfoo_configuration_is_understood() -> None:
         ("x.pdf", "", "must end in"),
         ("x.yaml", "prompt: [unclosed", "not valid YAML"),
         ("x.yaml", "a: &a [1]\nb: *a", "aliases"),
+        ("x.yaml", "name: !!bool many", "not valid YAML: a value does not fit its tag"),
+        ("x.yaml", "name: !!timestamp many", "not valid YAML: a value does not fit its tag"),
         ("x.yaml", "promt: Hello", "`promt` is unknown"),
         ("x.yaml", "cases: [{vars: {a: 1}, asert: []}]", "case 1: the field `asert` is unknown"),
         (

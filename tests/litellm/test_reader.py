@@ -39,6 +39,8 @@ def test_a_mapping_has_the_line_of_its_key(tmp_path: Path) -> None:
         pytest.param("? [1, 2]\n: 3\n", "key that is not text", id="a list as key"),
         pytest.param("a: !!python/object/apply:os.system [ls]\n", "", id="code is only a list"),
         pytest.param("a: !!int many\n", "not plain YAML", id="a wrong tag"),
+        pytest.param("a: !!bool many\n", "not plain YAML", id="not a boolean"),
+        pytest.param("a: !!timestamp many\n", "not plain YAML", id="not a time"),
         # Numbers in base 60: the conversion of a long one takes quadratic time, or overflows.
         pytest.param(f"a: 1{':0' * 1000}\n", "not plain YAML", id="a long number"),
         pytest.param(f"a: 1{':0' * 200}.5\n", "not plain YAML", id="a huge number"),

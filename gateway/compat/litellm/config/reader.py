@@ -287,7 +287,8 @@ class _Converter:
             if node.tag in _NUMBER_TAGS and len(node.value) > _MAX_NUMBER_CHARS:
                 raise ValueError("a number this long is not converted")
             return self._scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError, OverflowError):
+        # The last two are PyYAML's for `!!bool x` and `!!timestamp x`.
+        except (yaml.YAMLError, ValueError, OverflowError, KeyError, AttributeError):
             raise ConfigError(location, path, "has a value that is not plain YAML") from None
 
     def _convert_mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Node]:
