@@ -634,7 +634,18 @@ class Migration(migrations.Migration):
                 ("source_ref", models.CharField(blank=True, max_length=300)),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("updated_at", models.DateTimeField(auto_now=True)),
-                ("name", models.CharField(max_length=200)),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=200,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]*\\Z",
+                                "Must not contain line breaks or control characters.",
+                            )
+                        ],
+                    ),
+                ),
                 ("traits", models.JSONField(blank=True, default=dict)),
                 ("learned", models.JSONField(blank=True, default=dict, editable=False)),
                 ("edits", models.JSONField(blank=True, default=list)),
@@ -887,7 +898,19 @@ class Migration(migrations.Migration):
                         validators=[django.core.validators.MinValueValidator(1)],
                     ),
                 ),
-                ("name", models.CharField(max_length=200, unique=True)),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=200,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]*\\Z",
+                                "Must not contain line breaks or control characters.",
+                            )
+                        ],
+                    ),
+                ),
                 ("strategy", models.CharField(default="ordered", max_length=31)),
                 ("retries", models.PositiveSmallIntegerField(default=1)),
                 ("retries_by_kind", models.JSONField(blank=True, default=dict)),
@@ -1497,7 +1520,19 @@ class Migration(migrations.Migration):
                         ],
                     ),
                 ),
-                ("name", models.CharField(max_length=200, unique=True)),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=200,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]*\\Z",
+                                "Must not contain line breaks or control characters.",
+                            )
+                        ],
+                    ),
+                ),
                 ("guardrails", models.JSONField(blank=True, default=list)),
                 (
                     "parent",
@@ -1660,7 +1695,18 @@ class Migration(migrations.Migration):
                         ],
                     ),
                 ),
-                ("name", models.CharField(max_length=200)),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=200,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]*\\Z",
+                                "Must not contain line breaks or control characters.",
+                            )
+                        ],
+                    ),
+                ),
                 ("prefix", models.CharField(editable=False, max_length=32, unique=True)),
                 ("digest", models.BinaryField(max_length=32, unique=True)),
                 ("previous_prefix", models.CharField(blank=True, editable=False, max_length=32)),

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from gateway.models.cost import WithMarkup
 from gateway.models.limits import WithBudgets, WithLimits
-from gateway.models.registry import RegistryRow
+from gateway.models.registry import RegistryRow, single_line
 from gateway.models.team import Team
 from gateway.querysets import ApiKeyQuerySet
 
@@ -28,7 +28,7 @@ class ApiKey(WithLimits, WithBudgets, WithMarkup, RegistryRow):
     `last_used_at` is at most an hour behind. Use `store.create_key` to create a key.
     """
 
-    name = models.CharField(max_length=200)
+    name = models.CharField(max_length=200, validators=[single_line])
     prefix = models.CharField(max_length=32, unique=True, editable=False)
     digest = models.BinaryField(max_length=32, unique=True, editable=False)
     previous_prefix = models.CharField(max_length=32, blank=True, editable=False)

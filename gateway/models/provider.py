@@ -9,7 +9,7 @@ from django.db import models
 
 from gateway.models.cost import WithMarkup
 from gateway.models.limits import WithBudgets, WithLimits
-from gateway.models.registry import RegistryRow
+from gateway.models.registry import RegistryRow, single_line
 from gateway.models.sealed import SealedPairs, SealedText
 from gateway.querysets import ModelQuerySet, RegistryRowQuerySet
 
@@ -81,7 +81,7 @@ class Model(RegistryRow):
     """
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="models")
-    name = models.CharField(max_length=200)
+    name = models.CharField(max_length=200, validators=[single_line])
     traits = models.JSONField(default=dict, blank=True)
     learned = models.JSONField(default=dict, blank=True, editable=False)
     edits = models.JSONField(default=list, blank=True)

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.validators import RegexValidator
 from django.db import models, transaction
 from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 
 from gateway import audit
 from gateway.querysets import RegistryQuerySet, bump_version
+
+# A name is a part of an address, in which a line break matches no pattern.
+single_line = RegexValidator(
+    r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z",
+    "Must not contain line breaks or control characters.",
+)
+
+
+def is_single_line(name: str) -> bool:
+    """Whether `single_line` accepts a name."""
+    return single_line.regex.search(name) is not None
 
 
 class RowSource(models.TextChoices):

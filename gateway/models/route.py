@@ -7,14 +7,14 @@ from django.db import models
 
 from gateway.models.limits import WithBudgets, WithLimits
 from gateway.models.provider import Model
-from gateway.models.registry import RegistryRow
+from gateway.models.registry import RegistryRow, single_line
 from gateway.querysets import RegistryRowQuerySet, RouteVersionQuerySet
 
 
 class Route(WithLimits, RegistryRow):
     """The public name of a model. The fields are those of `routing.snapshot.Route`."""
 
-    name = models.CharField(max_length=200, unique=True)
+    name = models.CharField(max_length=200, unique=True, validators=[single_line])
     strategy = models.CharField(max_length=31, default="ordered")
     retries = models.PositiveSmallIntegerField(default=1)
     retries_by_kind = models.JSONField(default=dict, blank=True)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from gateway.models.cost import WithMarkup
 from gateway.models.limits import WithBudgets, WithLimits
-from gateway.models.registry import RegistryRow
+from gateway.models.registry import RegistryRow, single_line
 from gateway.querysets import TeamQuerySet
 
 
@@ -20,7 +20,7 @@ class Team(WithLimits, WithBudgets, WithMarkup, RegistryRow):
     current budget window. `guardrails` are names of those that check the requests of its keys.
     """
 
-    name = models.CharField(max_length=200, unique=True)
+    name = models.CharField(max_length=200, unique=True, validators=[single_line])
     parent = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="projects"
     )

@@ -14,6 +14,7 @@ import msgspec
 from django.db import IntegrityError, transaction
 
 from gateway.models import Alias, Model, Route, RouteVersion, RowSource, Step, Target
+from gateway.models.registry import is_single_line
 from gateway.providers.profile import Edit
 from gateway.routing import snapshot as values
 from gateway.routing.cache_policy import parse_cache_policy
@@ -126,6 +127,8 @@ def save_route(
 
     Raises Conflict unless `number` is the current version, ValueError for an invalid document.
     """
+    if not is_single_line(document.name):
+        raise ValueError("the name must not contain line breaks or control characters")
     try:
         with transaction.atomic():
             row = _lock_row(route, number)

@@ -88,6 +88,11 @@ def test_the_bare_wildcard_without_any_key_is_omitted(tmp_path: Path) -> None:
     assert "no key of a provider" in parsed_config.remarks[0]
 
 
+def test_a_name_is_one_printable_line(tmp_path: Path) -> None:
+    rows = [{"model_name": name, "model": "gpt-4o"} for name in ("fast\n", "a\nb", "a\u2028b")]
+    assert set(entries(tmp_path, *rows).routes) == {"fast"}
+
+
 def test_entries_with_different_credentials_or_urls_are_different_providers(tmp_path: Path) -> None:
     local_params = {"model": "openai/x", "api_base": "http://gpu:8000/v1"}
     parsed_config = entries(

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from gateway.audit import actor
 from gateway.models import Model, Route, Step
+from gateway.models.registry import is_single_line
 from gateway.routing.route_spec import RouteSpec, as_json
 from gateway.store.documents.model import find_model
 from gateway.store.documents.shape import (
@@ -44,6 +45,8 @@ def write_route(document: dict[str, Any], row: Route | None) -> Route:
     claim(owned_route)
     if not values.name.strip() or len(values.name) > 200:
         raise Refused("name", "a route name must have 1 to 200 characters")
+    if not is_single_line(values.name):
+        raise Refused("name", "must not contain line breaks or control characters")
     for field in ("limits", "key_limits"):
         try:
             validate_limits(getattr(values, field))

@@ -208,7 +208,10 @@ class _Parser:
         if model is not None and str(model.value).startswith(complexity_router.PREFIX):
             self._routers.append((name, params))
             return
-        model_name = name.text(max_length=MAX_NAME)
+        # A block of YAML (`>`) ends in a line break.
+        model_name = name.text(max_length=MAX_NAME).strip()
+        if not model_name.isprintable():
+            raise name.error("must not contain unprintable characters")
         try:
             self._add_deployment(model_name, name, params, info)
         except UnsupportedEntry as reason:
