@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models, transaction
 from django.db.models.signals import pre_delete
@@ -21,7 +22,11 @@ single_line = RegexValidator(
 
 def is_single_line(name: str) -> bool:
     """Whether `single_line` accepts a name."""
-    return single_line.regex.search(name) is not None
+    try:
+        single_line(name)
+    except ValidationError:
+        return False
+    return True
 
 
 class RowSource(models.TextChoices):
