@@ -284,6 +284,20 @@ def test_base64_vectors_are_returned_or_refused(client: Any) -> None:
         client.embed(embedding_types=["int8"], **params)
 
 
+def test_vectors_of_coheres_other_types_are_passed_through(
+    stack: GatewayStack, client: Any
+) -> None:
+    """Only Cohere has them, often without floats; the tokens are counted as well."""
+    params: dict[str, Any] = {"model": "own-vectors", "texts": ["a"], "input_type": "search_query"}
+    response = client.embed(embedding_types=["int8", "ubinary"], **params)
+    assert response.embeddings.int8 == response.embeddings.ubinary == [[0, 3]]
+    assert response.embeddings.float_ is None
+    raw = client.with_raw_response.embed(embedding_types=["base64"], **params)
+    assert isinstance(raw.data.embeddings.base64[0], str)
+    row = stack.gateway.row(raw.headers["x-request-id"])
+    assert (row["input_tokens"], row["usage_source"]) == (3, "reported")
+
+
 def test_models_are_listed(client: Any) -> None:
     models_by_name = {model.name: model for model in client.models.list(page_size=100).models}
     assert set(models_by_name) >= {*MODELS, "vectors"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,15 +90,23 @@ def _vectors(body: Json) -> Json:
     """Return a vector of two numbers for each input: its index and its length."""
     inputs = next(body[name] for name in ("texts", "images", "inputs") if name in body)
     vectors = [[float(n), float(len(json.dumps(item)))] for n, item in enumerate(inputs)]
-    kind = body.get("embedding_types", ["float"])[0]
+    embeddings: Json = {}
+    for kind in body.get("embedding_types", ["float"]):
+        embeddings[kind] = [_vector_of_type(kind, vector) for vector in vectors]
     units = {"input_tokens": 3 * len(inputs)} if "images" not in body else {"image_tokens": 7}
     return {
         "response_type": "embeddings_by_type",
         "id": "co-embed-1",
-        "embeddings": {kind: vectors},
+        "embeddings": embeddings,
         "texts": body.get("texts", []),
         "meta": {"api_version": {"version": "2"}, "billed_units": units},
     }
+
+
+def _vector_of_type(kind: str, vector: list[float]) -> Any:
+    if kind == "base64":
+        return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    return vector if kind == "float" else [int(number) for number in vector]
 
 
 def _prompts_and_results(messages: list[Json]) -> tuple[list[str], list[str]]:

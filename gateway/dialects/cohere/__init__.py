@@ -14,7 +14,12 @@ from gateway.dialects.cohere.client_embed import parse_embed_request, render_emb
 from gateway.dialects.cohere.client_request import check_passthrough, parse_request
 from gateway.dialects.cohere.client_response import ChatStreamRenderer, render_response
 from gateway.dialects.cohere.context import NAME
-from gateway.dialects.cohere.embed import embed_path, parse_embed_response, render_embed_request
+from gateway.dialects.cohere.embed import (
+    embed_path,
+    parse_embed_response,
+    peek_embed_usage,
+    render_embed_request,
+)
 from gateway.dialects.cohere.errors import parse_error, render_error
 from gateway.dialects.cohere.request import provider_path, render_request
 from gateway.dialects.cohere.response import ChatStreamParser, parse_response
@@ -44,7 +49,10 @@ DIALECT = Dialect(
     requires_usage=True,
     embed_client=EmbedClient(parse_embed=parse_embed_request, render_embed=render_embed_response),
     embed_provider=EmbedProvider(
-        embed_path=embed_path, render_embed=render_embed_request, parse_embed=parse_embed_response
+        embed_path=embed_path,
+        render_embed=render_embed_request,
+        parse_embed=parse_embed_response,
+        peek_embed_usage=peek_embed_usage,
     ),
     prompt_format=PromptFormat(
         parameters={

@@ -68,6 +68,18 @@ def parse_embed_response(body: Any) -> EmbedResponse:
     return EmbedResponse(vectors=tuple(result.embeddings.numbers), usage=_parse_usage(result.meta))
 
 
+def peek_embed_usage(data: bytes) -> EmbedResponse | None:
+    """The usage of a passthrough response; None if it must be parsed in full.
+
+    Its vectors are of the types that the client asked for, often without floats.
+    """
+    try:
+        result = _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return EmbedResponse(usage=_parse_usage(result.meta)) if result.embeddings else None
+
+
 def _render_content(text: str) -> Json:
     if is_image(text):
         return {"type": "image_url", "image_url": {"url": text}}
@@ -138,6 +150,14 @@ class _Vectors(msgspec.Struct, rename={"numbers": "float"}):
 class _EmbedResult(msgspec.Struct):
     embeddings: _Vectors
     meta: _Meta | None = None
+
+
+class _UsagePeek(msgspec.Struct):
+    embeddings: dict[str, msgspec.Raw]
+    meta: _Meta | None = None
+
+
+_decoder = msgspec.json.Decoder(_UsagePeek)
 
 
 def _parse_usage(meta: _Meta | None) -> Usage | None:
