@@ -125,7 +125,7 @@ class ModelApi:
             if client_path.startswith("/api/v1/chat/") and call.exchange.framing == "sse":
                 call.exchange.framing = "api_v1"
             elif call.exchange.framing == "invoke":
-                client = Client(messages_envelope.InvokeStream(send).send)
+                client = Client(messages_envelope.InvokeStream(send, start_time).send)
             await serve(runtime, call, client, scope, receive)
         elif endpoint is not None and endpoint.action == "response":
             await responses.answer_response(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from gateway.canon.events import Failed
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ErrorReply, ResponseContext
 from gateway.dialects.shared.claude import parse_betas
+from gateway.dialects.shared.fields import object_or_empty
 from gateway.framing import eventstream
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.framing.sse import Decoder, Frame
@@ -67,12 +69,28 @@ def render_invoke_error(error: Error, request_id: str) -> ErrorReply:
     return msgspec.structs.replace(reply, body={"message": messages_error["message"]})
 
 
-class InvokeStream:
-    """Sends a response to the client, its server-sent events as events of AWS."""
+_METRICS_FIELD = "amazon-bedrock-invocationMetrics"
+# Fields of a message's usage -> their names in Bedrock's metrics.
+_METRICS = {
+    "input_tokens": "inputTokenCount",
+    "output_tokens": "outputTokenCount",
+    "cache_read_input_tokens": "cacheReadInputTokenCount",
+    "cache_creation_input_tokens": "cacheWriteInputTokenCount",
+}
 
-    def __init__(self, send: Send) -> None:
+
+class InvokeStream:
+    """Sends a response to the client, its server-sent events as events of AWS.
+
+    The last event of a message has the metrics that Bedrock adds to it.
+    """
+
+    def __init__(self, send: Send, started: float) -> None:
         self._send = send
         self._decoder: Decoder | None = None
+        self._started = started
+        self._first_byte_ms = 0
+        self._tokens: dict[str, int] = {}
 
     async def send(self, message: dict[str, Any]) -> None:
         """Send an ASGI message."""
@@ -83,8 +101,47 @@ class InvokeStream:
             frames = self._decoder.feed(message["body"])
             if not message["more_body"]:
                 frames += self._decoder.close()
-            message = {**message, "body": b"".join(map(_encode_frame, frames))}
+            message = {**message, "body": b"".join(map(self._encode_frame, frames))}
         await self._send(message)
+
+    def _encode_frame(self, frame: Frame) -> bytes:
+        if frame.event == "message_start":
+            self._first_byte_ms = self._elapsed_ms()
+            self._read_usage(_object_in(_decoded_object(frame), "message"))
+        elif frame.event == "message_delta":
+            self._read_usage(_decoded_object(frame))
+        elif frame.event == "message_stop":
+            data = msgspec.json.encode({**_decoded_object(frame), _METRICS_FIELD: self._metrics()})
+            return _encode_frame(Frame(frame.event, data))
+        return _encode_frame(frame)
+
+    def _read_usage(self, holder: dict[str, Any]) -> None:
+        for name, value in _object_in(holder, "usage").items():
+            if name in _METRICS and type(value) is int:
+                self._tokens[_METRICS[name]] = value
+
+    def _metrics(self) -> dict[str, int]:
+        counts = {"inputTokenCount": 0, "outputTokenCount": 0} | self._tokens
+        return counts | {
+            "invocationLatency": self._elapsed_ms(),
+            "firstByteLatency": self._first_byte_ms,
+        }
+
+    def _elapsed_ms(self) -> int:
+        return int((time.perf_counter() - self._started) * 1000)
+
+
+def _decoded_object(frame: Frame) -> dict[str, Any]:
+    """The JSON object in an event; empty for anything else."""
+    try:
+        value = msgspec.json.decode(frame.data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    return object_or_empty(value)
+
+
+def _object_in(holder: dict[str, Any], name: str) -> dict[str, Any]:
+    return object_or_empty(holder.get(name))
 
 
 def _encode_frame(frame: Frame) -> bytes:

@@ -363,6 +363,11 @@ def test_invoke_model_accepts_the_body_of_claude_models(client: Any, model: str)
     assert (events[0]["type"], events[-1]["type"]) == ("message_start", "message_stop")
     deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
     assert "".join(delta["text"] for delta in deltas) == HELLO
+    metrics = events[-1]["amazon-bedrock-invocationMetrics"]
+    usage = events[0]["message"]["usage"] | events[-2]["usage"]
+    assert metrics["inputTokenCount"] == usage["input_tokens"] > 0
+    assert metrics["outputTokenCount"] == usage["output_tokens"] > 0
+    assert 0 <= metrics["firstByteLatency"] <= metrics["invocationLatency"]
 
 
 @EACH
