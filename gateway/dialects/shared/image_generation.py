@@ -32,6 +32,7 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "output_format": ("png",),
     "partial_images": (0,),
     "quality": ("auto",),
+    "size": ("auto",),
 }
 
 
@@ -45,7 +46,8 @@ def tool_losses(tool: Tool) -> list[str]:
     return [
         name
         for name, value in (tool.native or {}).items()
-        if name not in {"type", "size"}
+        if name != "type"
+        and not (name == "size" and _parse_size(value) is not None)
         and value is not None
         and value not in _DEFAULTS.get(name, ())
     ]
@@ -53,17 +55,25 @@ def tool_losses(tool: Tool) -> list[str]:
 
 def image_config(tool: Tool) -> tuple[Json, bool]:
     """Gemini's `imageConfig` for the tool's size, and whether it has exactly its proportions."""
-    width, _, height = string_or_empty((tool.native or {}).get("size")).partition("x")
-    if not (_PIXELS.fullmatch(width) and _PIXELS.fullmatch(height)):
+    sides = _parse_size((tool.native or {}).get("size"))
+    if sides is None:
         return {}, True
-    ratio = int(width) / int(height)
+    ratio = sides[0] / sides[1]
     nearest = min(_ASPECT_RATIOS, key=lambda name: abs(_aspect_ratio(name) - ratio))
-    longest = max(int(width), int(height))
+    longest = max(sides)
     size = next((name for limit, name in _SIZES if longest <= limit), _LARGEST_SIZE)
     config = (
         {"aspectRatio": nearest} if size == "1K" else {"aspectRatio": nearest, "imageSize": size}
     )
     return config, abs(_aspect_ratio(nearest) - ratio) < 0.01
+
+
+def _parse_size(size: Any) -> tuple[int, int] | None:
+    """Width and height in pixels; None for any other value."""
+    width, _, height = string_or_empty(size).partition("x")
+    if not (_PIXELS.fullmatch(width) and _PIXELS.fullmatch(height)):
+        return None
+    return int(width), int(height)
 
 
 def _aspect_ratio(name: str) -> float:
