@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from openai.types.chat.chat_completion import Moderation as ChatCompletionModeration
+from openai.types.responses.response import Moderation as ResponsesModeration
 
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
@@ -253,6 +254,36 @@ def test_results_of_moderation_in_responses_reach_chat(is_stream: bool) -> None:
         "output": FAILED,
     }
     ChatCompletionModeration.model_validate(chat["moderation"])
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("further_results", [[], [{**FLAGGED, "flagged": False}]])
+def test_results_of_moderation_in_chat_reach_responses(
+    is_stream: bool, further_results: list[Json]
+) -> None:
+    """Responses has one result for each side: that which flags the text."""
+    results = {"type": "moderation_results", "model": "m", "results": [*further_results, FLAGGED]}
+    moderation = {"input": results, "output": FAILED}
+    source, client = DIALECTS["openai_chat"].provider, DIALECTS["openai_responses"].client
+    choice = {"index": 0, "finish_reason": "stop"}
+    chat: Json = {"id": "c", "model": "m"}
+    if is_stream:
+        chunks = [
+            {**chat, "choices": [{**choice, "delta": {"content": "hi"}}]},
+            {**chat, "choices": [], "moderation": moderation},
+        ]
+        translation = translate.stream("openai_chat", "openai_responses", chunks, "m")
+        response, report = translation["events"][-1]["data"]["response"], translation["report"]
+    else:
+        message = {"role": "assistant", "content": "hi"}
+        body = {**chat, "choices": [{**choice, "message": message}], "moderation": moderation}
+        response, report = client.render_response(
+            source.parse_response(body, Traits(), None),
+            ResponseContext(id="1", created=1, model="m"),
+        )
+    assert response["moderation"] == {"input": FLAGGED, "output": FAILED}
+    ResponsesModeration.model_validate(response["moderation"])
+    assert len(report) == len(further_results)
 
 
 # --- predicted outputs of OpenAI's Chat ----------------------------------------------------------

@@ -45,7 +45,11 @@ from gateway.dialects.shared import code_execution, image_generation, mcp
 from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import native_kind
 from gateway.dialects.shared.openai_errors import client_message, parse_error_payload
-from gateway.dialects.shared.openai_response import RESPONSES_TIERS, render_service_tier
+from gateway.dialects.shared.openai_response import (
+    RESPONSES_TIERS,
+    render_service_tier,
+    responses_fields,
+)
 from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
@@ -74,7 +78,7 @@ def render_response(
     output.close(finish_fields["status"])
     fields: Json = {**finish_fields, "usage": render_usage(response.usage)}
     fields |= render_service_tier(response.service_tier, RESPONSES_TIERS, output.report)
-    fields = response.extra.get(NAME, {}) | fields
+    fields = responses_fields(response.extra, output.report) | fields
     status = fields.pop("status")
     return render_response_object(context, status, output.items, **fields), tuple(output.report)
 

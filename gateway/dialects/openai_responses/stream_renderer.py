@@ -53,7 +53,11 @@ from gateway.dialects.openai_responses.response import (
 )
 from gateway.dialects.shared import code_execution, image_generation, mcp
 from gateway.dialects.shared.failed_streams import malformed_output_error
-from gateway.dialects.shared.openai_response import RESPONSES_TIERS, render_service_tier
+from gateway.dialects.shared.openai_response import (
+    RESPONSES_TIERS,
+    render_service_tier,
+    responses_fields,
+)
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
 # --- writers of output items ----------------------------------------------------------------------
@@ -481,7 +485,7 @@ class ResponsesStreamRenderer:
                     self._open_call.add(event.data)
                 return b""
             case End():
-                self._response_fields |= event.extra.get(NAME, {})
+                self._response_fields |= responses_fields(event.extra, self.report)
                 return self._end_response(event.finish)
             case Failed():
                 return self._fail_stream(event.error)
@@ -492,7 +496,7 @@ class ResponsesStreamRenderer:
 
     def _start_response(self, start: Start) -> bytes:
         self._usage = start.usage
-        self._response_fields = dict(start.extra.get(NAME, {}))
+        self._response_fields = dict(responses_fields(start.extra, self.report))
         self._add_service_tier(start.service_tier)
         response = self._response_object("in_progress", usage=None)
         created_event = self._events.event("response.created", response=response)

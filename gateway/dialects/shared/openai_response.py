@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.canon.adaptation import AdaptationReport, dropped_field
+from gateway.canon.adaptation import AdaptationReport, approximated_field, dropped_field
 from gateway.canon.response import Usage
+from gateway.dialects.shared.fields import list_or_empty
 
 Json = dict[str, Any]
 
@@ -85,3 +86,34 @@ def render_service_tier(
         return {"service_tier": sent_tier}
     report.add(dropped_field("service_tier", "no equivalent in OpenAI's API", before=tier[:60]))
     return {}
+
+
+# --- moderation -----------------------------------------------------------------------------------
+
+_MODERATION = "moderation"
+
+
+def responses_fields(extra: dict[str, Json], report: AdaptationReport) -> Json:
+    """The fields that only OpenAI's responses have, for a client of Responses.
+
+    Of moderation, Chat has a list of results for each side, Responses one (the openai SDK's
+    types).
+    """
+    fields: Json = extra.get("openai_responses", {})
+    results = extra.get("openai_chat", {}).get(_MODERATION)
+    if not isinstance(results, dict) or _MODERATION in fields:
+        return fields
+    sides = {side: _single_result(result, report) for side, result in results.items()}
+    return {**fields, _MODERATION: {side: item for side, item in sides.items() if item is not None}}
+
+
+def _single_result(result: Any, report: AdaptationReport) -> Any:
+    """The result that flags the text, or else the first; None for an empty list."""
+    if not isinstance(result, dict) or result.get("type") != "moderation_results":
+        return result
+    results = [item for item in list_or_empty(result.get("results")) if isinstance(item, dict)]
+    if len(results) != 1:
+        report.add(approximated_field(_MODERATION, "OpenAI Responses has one result for each side"))
+    return next(
+        (item for item in results if item.get("flagged") is True), next(iter(results), None)
+    )
