@@ -132,6 +132,10 @@ _CALL_PHASES: dict[str, Phase] = {
 }
 
 
+# Types of content; a delta has none.
+_CONTENT_TYPES = (None, "text", "thinking")
+
+
 class ChatStreamParser:
     """Parses one stream, or the equivalent events of a non-streaming response."""
 
@@ -239,6 +243,9 @@ class ChatStreamParser:
             content = {"text": content}
         if not isinstance(content, dict):
             return []
+        if content.get("type") not in _CONTENT_TYPES:
+            native_block = BlockStart(kind="native", dialect=NAME, native=content)
+            return [*self._end_block(), native_block, BlockEnd()]
         thinking = string_or_empty(content.get("thinking"))
         kind: Any = "reasoning" if thinking or content.get("type") == "thinking" else "text"
         text = thinking or string_or_empty(content.get("text"))

@@ -10,7 +10,7 @@ import pytest
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Failed
 from gateway.canon.logprobs import token_logprobs
-from gateway.canon.request import Text, ToolCall
+from gateway.canon.request import Native, Text, ToolCall
 from gateway.canon.response import Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere import DIALECT
@@ -38,6 +38,33 @@ CITED = {
         }
     },
 }
+
+
+UNKNOWN_CONTENT = {"type": "audio", "audio": {"data": "AAAA"}}
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_content_of_another_type_is_kept_for_the_report(is_stream: bool) -> None:
+    """Its deltas have no type, and are none of the text."""
+    if is_stream:
+        start = {"message": {"content": UNKNOWN_CONTENT}}
+        more = {"message": {"content": {"audio": {"data": "BBBB"}}}}
+        response = response_from(
+            START,
+            HELLO,
+            {"type": "content-start", "index": 1, "delta": start},
+            {"type": "content-delta", "index": 1, "delta": more},
+            {"type": "content-end", "index": 1},
+            end(),
+        )
+    else:
+        content = [{"type": "text", "text": "Hello"}, UNKNOWN_CONTENT]
+        message = {"role": "assistant", "content": content}
+        response = parse_response({"id": "1", "message": message, "finish_reason": "COMPLETE"})
+    assert response.parts == (
+        Text(text="Hello"),
+        Native(dialect="cohere", data=UNKNOWN_CONTENT),
+    )
 
 
 def end(reason: str = "COMPLETE", **fields: Any) -> dict[str, Any]:
