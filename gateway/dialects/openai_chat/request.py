@@ -73,6 +73,7 @@ _TOOL_FIELDS = frozenset(
         *("tool_choice", "function_call", "parallel_tool_calls"),
     }
 )
+_CALL_FIELDS = frozenset({"tool_calls", "function_call"})
 _PARSED_FIELDS = (
     _SAMPLING_FIELDS
     | _META_FIELDS
@@ -138,6 +139,15 @@ def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
     extra, include_usage = _collect_extra_fields(body, paths)
     extra |= conversation.unknown_fields
     has_tools = not _TOOL_FIELDS.isdisjoint(body)
+    # A conversation of texts has no objects to search for fields that are not read.
+    has_objects = (
+        has_tools
+        or "response_format" in body
+        or any(
+            type(message.get("content")) is list or not _CALL_FIELDS.isdisjoint(message)
+            for message in body["messages"]
+        )
+    )
     return Request(
         model=required_text(body, "model"),
         stream=bool(boolean(body, "stream")),
@@ -155,7 +165,8 @@ def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         meta=NO_META if _META_FIELDS.isdisjoint(body) else _parse_metadata(body, paths),
         # OpenRouter's cache breakpoint for the entire request.
         cache=parse_cache_breakpoint(body) if mapping(body, "cache_control") is not None else None,
-        extra=({NAME: extra} if extra else {}) | unread_fields(body, KNOWN_FIELDS),
+        extra=({NAME: extra} if extra else {})
+        | (unread_fields(body, KNOWN_FIELDS) if has_objects else {}),
         client_paths=paths,
     )
 
