@@ -74,6 +74,78 @@ ENTRA = {"tenant_id": "t", "client_id": "c", "client_secret": "s"}
             "https://r.services.ai.azure.com/models",
         ),
         (
+            {"model": "azure_ai/Llama-4", "api_base": "https://l.eastus2.models.ai.azure.com"},
+            "custom",
+            "https://l.eastus2.models.ai.azure.com",
+        ),
+        (
+            {"model": "azure/d", "api_base": "https://r.example/openai/deployments/d/"},
+            "azure_openai",
+            "https://r.example",
+        ),
+        (
+            {
+                "model": "azure/d",
+                "api_base": "https://r.example/openai/deployments/d/chat/completions?api-version=1",
+            },
+            "azure_openai",
+            "https://r.example",
+        ),
+        (
+            {
+                "model": "vertex_ai/claude-opus-5@1",
+                "api_base": "https://v.example/v1/projects/p/locations/eu/publishers/anthropic"
+                "/models/claude-opus-5@1",
+            },
+            "vertex-anthropic",
+            "https://v.example/v1/projects/p/locations/eu",
+        ),
+        (
+            {
+                "model": "vertex_ai/gemini-3",
+                "api_base": "https://v.example/v1/projects/p/locations/eu/publishers/google"
+                "/models/gemini-3",
+            },
+            "vertex",
+            "https://v.example/v1/projects/p/locations/eu",
+        ),
+        (
+            {
+                "model": "vertex_ai/gemini-3",
+                "api_base": "https://v.example",
+                "vertex_project": "p",
+                "vertex_location": "eu",
+            },
+            "vertex",
+            "https://v.example/v1beta1/projects/p/locations/eu",
+        ),
+        (
+            {"model": "gemini/gemini-3", "api_base": "https://g.example/v1/publishers/google"},
+            "vertex",
+            "https://g.example/v1",
+        ),
+        ({"model": "gemini/g", "api_base": "https://g.example/v1"}, "gemini", "https://g.example"),
+        (
+            {"model": "mistral/m", "api_base": "https://m.example"},
+            "mistral",
+            "https://m.example/v1",
+        ),
+        (
+            {"model": "huggingface/m", "api_base": "https://h.endpoints.huggingface.cloud/"},
+            "huggingface",
+            "https://h.endpoints.huggingface.cloud/v1",
+        ),
+        (
+            {"model": "minimax/M2", "api_base": "https://api.minimax.io/v1"},
+            "minimax-openai",
+            "",
+        ),
+        (
+            {"model": "minimax/M2", "api_base": "https://api.minimaxi.com/anthropic"},
+            "minimax",
+            "https://api.minimaxi.com/anthropic",
+        ),
+        (
             {"model": "snowflake/x", "api_base": "https://a.snowflakecomputing.com/api/v2"},
             "snowflake",
             "https://a.snowflakecomputing.com/api/v2/cortex/v1",
@@ -96,6 +168,37 @@ def test_a_cloud_entry_has_its_base_url(
 ) -> None:
     _, provider = only_provider(entries(tmp_path, row))
     assert (provider.preset, provider.base_url) == (preset, base)
+
+
+@pytest.mark.parametrize(
+    ("row", "auth", "variable"),
+    [
+        (
+            {"model": "gemini/g", "api_base": "https://g.example/v1/publishers/google"},
+            "x-goog-api-key",
+            "GEMINI_API_KEY",
+        ),
+        (
+            {"model": "azure_ai/l", "api_base": "https://l.models.ai.azure.com"},
+            "",
+            "AZURE_AI_API_KEY",
+        ),
+    ],
+)
+def test_the_key_is_that_of_the_prefix_at_another_api(
+    tmp_path: Path, row: dict[str, Any], auth: str, variable: str
+) -> None:
+    environ = {"GEMINI_API_KEY": "g", "AZURE_AI_API_KEY": "a"}
+    _, provider = only_provider(entries(tmp_path, row, environ=environ))
+    assert (provider.auth, provider.key_env, provider.query) == (auth, variable, {})
+
+
+def test_the_version_may_be_in_the_url(tmp_path: Path) -> None:
+    row = {"model": "azure/d", "api_base": "https://r.example/openai?api-version=2025-01-01"}
+    _, provider = only_provider(entries(tmp_path, row))
+    assert provider.query == {"api-version": "2025-01-01"}
+    _, provider = only_provider(entries(tmp_path, {**row, "api_version": "2024-06-01"}))
+    assert provider.query == {"api-version": "2024-06-01"}
 
 
 def test_region_and_project_may_come_from_the_environment(tmp_path: Path) -> None:

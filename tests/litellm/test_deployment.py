@@ -387,9 +387,7 @@ def test_model_info_becomes_traits(tmp_path: Path) -> None:
         "images": False,
         "structured": "json",
     }
-    assert [note.partition(": ")[2] for note in parsed_config.remarks] == [
-        "model_info.id: not supported: managed by the gateway"
-    ]
+    assert parsed_config.remarks == []
 
 
 def test_base_model_provides_capabilities_and_prices(tmp_path: Path) -> None:

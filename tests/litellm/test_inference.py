@@ -30,6 +30,8 @@ def text(value: str) -> Node:
         ("gemini-2.5-pro", "gemini", "gemini-2.5-pro"),
         ("gemini/gemini-2.5-pro", "gemini", "gemini-2.5-pro"),
         ("azure/my-deployment", "azure_openai", "my-deployment"),
+        ("azure/o_series/o3", "azure_openai", "o3"),
+        ("azure/gpt5_series/my-gpt", "azure_openai", "my-gpt"),
         ("together_ai/meta-llama/Llama-3", "together", "meta-llama/Llama-3"),
         ("openrouter/anthropic/claude-sonnet-4.5", "openrouter", "anthropic/claude-sonnet-4.5"),
         ("fireworks_ai/accounts/fireworks/models/x", "fireworks", "accounts/fireworks/models/x"),

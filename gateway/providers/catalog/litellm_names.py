@@ -27,6 +27,7 @@ _PRESETS_BY_MODEL_NAME["vertex_ai_beta"] = _PRESETS_BY_MODEL_NAME["vertex_ai"]
 # Name parts that select one of a provider's APIs; ignored, as the preset determines the API.
 _API_SELECTORS: dict[str, tuple[str, ...]] = {
     "": ("responses/", "chat/"),
+    "azure": ("o_series/", "gpt5_series/"),
     "bedrock": ("converse/", "converse_like/", "invoke/"),
 }
 _REGION = re.compile(r"(?P<region>[a-z]{2}(?:-gov)?-[a-z]+-\d)/")

@@ -13,11 +13,13 @@ from gateway.compat.litellm.config.inference import ResolvedModel, UnsupportedEn
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.providers.catalog import PRESETS
+from gateway.providers.catalog.litellm_names import PREFIXES
 from gateway.providers.cloud_credentials import (
     find_google_credential,
     google_project,
     project_of_credentials,
 )
+from gateway.providers.profile import Preset
 from gateway.providers.sigv4 import in_region
 
 MAX_TEXT = 200
@@ -37,18 +39,32 @@ _PROJECT = ("vertex_project", "vertex_ai_project")
 _BY_TENANT = {"predibase": "https://serving.app.predibase.com"}
 _TENANT = ("tenant_id", "predibase_tenant_id")
 _ENTRA_KEYS = ("tenant_id", "client_id", "client_secret")
+# prefix, and end of its base URL -> the preset for this URL; the end is not part of the base.
+_PRESETS_BY_URL = {
+    ("gemini", "/publishers/google"): "vertex",
+    ("minimax", ""): "minimax-openai",
+    ("azure_ai", ".models.ai.azure.com"): "custom",
+}
 # preset -> the path below the project and location in its base URL, and the API version.
 _VERTEX = {
     "vertex": ("v1beta1", ""),
     "vertex-anthropic": ("v1", ""),
     "vertex-openai": ("v1", "/endpoints/openapi"),
 }
+# Paths of a base URL of Vertex AI to which LiteLLM appends the project and location.
+_VERTEX_ROOTS = ("", "/v1", "/v1beta1")
 # preset -> suffixes of the paths that LiteLLM accepts as a base, and their replacements.
 _PATH_SUFFIXES: dict[str, tuple[tuple[str, str], ...]] = {
     "azure_ai": (("", "/models"),),
     "azure-anthropic": (("", "/anthropic"), ("/models", "/anthropic")),
     "snowflake": (("", "/api/v2/cortex/v1"), ("/api/v2", "/api/v2/cortex/v1")),
     "cloudflare": (("/ai/run", "/ai/v1"),),
+    # The dialect's paths begin with /v1beta.
+    "gemini": (("/v1beta", ""), ("/v1alpha", ""), ("/v1", "")),
+    "huggingface": (("", "/v1"),),
+    "minimax-openai": (("", "/v1"),),
+    "vertex": (("/publishers/google", ""),),
+    "mistral": (("", "/v1"),),
 }
 _V1 = "/openai/v1"
 _ON_AZURE = frozenset({"azure_openai", "azure_ai"})
@@ -75,8 +91,12 @@ def resolve_preset(
 ) -> ResolvedModel:
     """Return the model with the preset that its base URL or project calls for.
 
-    Azure has an older API. A bare `gemini-*` with a project is on Vertex AI, as in LiteLLM.
+    Some URLs are those of another API of the provider, such as Azure's older one. A bare
+    `gemini-*` with a project is on Vertex AI, as in LiteLLM.
     """
+    by_url = _preset_for_url(model.prefix, base)
+    if by_url is not None:
+        return msgspec.structs.replace(model, preset=by_url)
     if model.preset.name in _ON_AZURE and base.endswith(_V1):
         return msgspec.structs.replace(model, preset=PRESETS["azure-openai-v1"])
     vertex = _BARE_ON_VERTEX.get(model.prefix) if model.guessed else None
@@ -88,6 +108,24 @@ def resolve_preset(
             model, preset=PRESETS[vertex], prefix="vertex_ai", guessed=False
         )
     return model
+
+
+def preset_of_key(model: ResolvedModel) -> Preset:
+    """Return the preset with the usual variable of the key: of the prefix, whatever the URL is."""
+    is_by_url = any(
+        prefix == model.prefix and name == model.preset.name
+        for (prefix, _), name in _PRESETS_BY_URL.items()
+    )
+    return PREFIXES[model.prefix] if is_by_url else model.preset
+
+
+def _preset_for_url(prefix: str, base: str) -> Preset | None:
+    """Return the preset of a base URL that is not one of the prefix's usual API, or None."""
+    for (own_prefix, end), name in _PRESETS_BY_URL.items():
+        if base and prefix == own_prefix and base.endswith(end):
+            own_path = urlsplit(PREFIXES[prefix].base_url).path
+            return None if own_path and base.endswith(own_path) else PRESETS[name]
+    return None
 
 
 def base_url_for(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str:
@@ -110,7 +148,11 @@ def complete_base_url(
     """Return the base URL with the path that LiteLLM appends to it."""
     if model.preset.name in _BY_TENANT:
         return _tenant_base(params, base, environ)
-    path = urlsplit(base).path.rstrip("/")
+    parts = urlsplit(base)
+    path = parts.path.rstrip("/")
+    if model.preset.name in _VERTEX and path in _VERTEX_ROOTS:
+        full_base = _vertex_base(params, model, environ)
+        return f"{parts.scheme}://{parts.netloc}{urlsplit(full_base).path}" if full_base else base
     for tail, full_path in _PATH_SUFFIXES.get(model.preset.name, ()):
         if path == tail or (tail and path.endswith(tail)):
             return base.rstrip("/").removesuffix(tail) + full_path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from gateway.compat.litellm.config import clouds
 from gateway.compat.litellm.config.certificates import tls_columns
@@ -35,9 +35,7 @@ def endpoint(
 ) -> ProviderRow:
     """Return the provider of an entry. Raises ConfigError or UnsupportedEntry."""
     preset = model.preset
-    access = clouds.read_cloud_access(params, model, environ, report)
-    if access is None:
-        access = clouds.CloudAccess(*_read_credential(params, _host_preset(model), environ))
+    access = _read_access(params, model, environ, report)
     key, key_env = access.key, access.key_env
     base = _read_base_url(params, model, environ)
     headers = _read_headers(params, preset, report)
@@ -74,10 +72,25 @@ def endpoint(
     )
 
 
+def _read_access(
+    params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
+) -> clouds.CloudAccess:
+    """Return the credential of an entry, which is that of its prefix at another API too."""
+    preset, key_preset = model.preset, clouds.preset_of_key(model)
+    if key_preset is not preset:
+        auth = "" if preset.auth in {"bearer", key_preset.auth} else key_preset.auth
+        return clouds.CloudAccess(*_read_credential(params, key_preset, environ), auth)
+    access = clouds.read_cloud_access(params, model, environ, report)
+    if access is None:
+        access = clouds.CloudAccess(*_read_credential(params, _host_preset(model), environ))
+    return access
+
+
 def explicit_base_url(params: Node) -> str:
     """Return the `api_base` of an entry, or "". Raises ConfigError."""
     node = params.get("api_base", "base_url")
-    return node.url(max_length=MAX_URL) if node is not None else ""
+    # A URL as in a portal, with its query: only the version in it is used.
+    return node.url(max_length=MAX_URL).partition("?")[0].rstrip("/") if node is not None else ""
 
 
 def _read_credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tuple[str, str]:
@@ -151,10 +164,17 @@ def _read_query(
             report.add_skipped(node, "is not sent: this provider has no API versions")
         return {}
     variable = f"{model.prefix.upper()}_API_VERSION"
-    version = node.text() if node is not None else environ.get(variable, "")
+    version = node.text() if node is not None else _version_in_url(params)
+    version = version or environ.get(variable, "")
     if not version or version == preset_query["api-version"]:
         return {}
     return {**preset_query, "api-version": version}
+
+
+def _version_in_url(params: Node) -> str:
+    node = params.get("api_base", "base_url")
+    query = urlsplit(node.text()).query if node is not None else ""
+    return next(iter(parse_qs(query).get("api-version", ())), "")
 
 
 def label(row: ProviderRow) -> str:
