@@ -77,6 +77,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         max_tokens_field: the Chat name of the output limit.
         responses: whether the provider also serves the model in OpenAI's Responses, at
             the same base URL.
+        responses_only: whether the provider serves it there only, and not in Chat.
         completions: whether it serves the model in OpenAI's text completions, at the same
             base URL: `none`, `too`, or `only` (the model cannot chat).
         responses_required_with_tools: whether tools need OpenAI's Responses API.
@@ -196,6 +197,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     agent_max_output: int = 32_000
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"
     responses: bool = False
+    responses_only: bool = False
     completions: Literal["none", "too", "only"] = "none"
     responses_required_with_tools: bool = False
     built_in_tools_in_responses: bool = False

@@ -129,7 +129,9 @@ def _dialect_for(target: Target, request: Request, traits: Traits, verb: Verb) -
     sibling_name = ALTERNATIVE_DIALECT.get(dialect.name)
     if sibling_name is None or not traits.responses or verb in target.model.provider.paths:
         return dialect
-    is_required = traits.responses_required_with_tools and bool(request.tools)
+    is_required = traits.responses_only or (
+        traits.responses_required_with_tools and bool(request.tools)
+    )
     return DIALECTS[sibling_name] if is_required or verb == "count_tokens" else dialect
 
 

@@ -294,6 +294,15 @@ GPT: tuple[Family, ...] = (
         presets=("azure_openai", "azure-openai-v1"),
         traits={"responses": True},
     ),
+    # https://developers.openai.com/api/docs/models: Chat Completions is not among the endpoints.
+    Family(
+        model=(
+            r"(?:gpt-5(?:-\d)?-(?:codex|pro)|codex-mini|o[13]-pro|computer-use"
+            r"|o(?:3|4-mini)-deep-research)"
+        ),
+        presets=("openai", "azure_openai", "azure-openai-v1"),
+        traits={"responses_only": True},
+    ),
     Family(
         model=r"gpt-(?:5-[4-9](?!\d)|[6-9]|[1-9]\d)(?!.*chat)",
         presets=OPENAI,

@@ -223,6 +223,29 @@ def test_newer_openai_models_need_responses_for_tools(model: str, required: bool
 
 
 @each(
+    ("model", "only"),
+    [
+        ("gpt-5-codex", True),
+        ("gpt-5.1-codex-max", True),
+        ("gpt-5.2-pro-2025-12-11", True),
+        ("codex-mini-latest", True),
+        ("o1-pro", True),
+        ("o3-pro-2025-06-10", True),
+        ("o4-mini-deep-research", True),
+        ("computer-use-preview", True),
+        ("gpt-5", False),
+        ("gpt-5.1", False),
+        ("o3", False),
+        ("o4-mini", False),
+    ],
+)
+def test_some_openai_models_are_in_responses_only(model: str, only: bool) -> None:
+    assert traits_of("openai", model, "responses_only", "responses") == (only, True)
+    assert traits_of("azure_openai", model, "responses_only") == (only,)
+    assert traits_of("openrouter", f"openai/{model}", "responses_only") == (False,)
+
+
+@each(
     ("model", "cache"),
     [("gpt-4.1", "implicit"), ("gpt-5.5", "implicit"), ("gpt-5.6", "breakpoints")],
 )

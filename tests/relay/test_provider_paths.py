@@ -78,6 +78,26 @@ async def test_azure_serves_responses_beside_its_deployments(
 @pytest.mark.parametrize(
     ("preset", "url"),
     [
+        ("openai", "/responses"),
+        ("azure_openai", "/openai/responses?api-version=2025-04-01-preview"),
+    ],
+)
+async def test_models_that_chat_does_not_have_are_called_in_responses(
+    tmp_path: Path, preset: str, url: str
+) -> None:
+    registry = snapshot(route("pro", of_preset(preset), model="o3-pro"))
+    message = {"role": "user", "content": "x"}
+    async with gateway(tmp_path, registry, up=responses) as live:
+        for path in ("/v1/chat/completions", "/v1/messages"):
+            body = {"model": "pro", "messages": [message], "max_tokens": 99}
+            response = await live.post(path, body)
+            assert response.status == 200, response.json()
+            assert live.upstreams.requests[-1].url.raw_path.decode() == url
+
+
+@pytest.mark.parametrize(
+    ("preset", "url"),
+    [
         ("azure_openai", "/openai/deployments/vec/embeddings?api-version=2024-10-21"),
         ("azure-openai-v1", "/embeddings"),
         ("azure_ai", "/embeddings?api-version=2024-05-01-preview"),

@@ -243,9 +243,9 @@ def needs_same_dialect(call: Call, target: Target) -> GatewayError:
 def upstream_dialect(call: Call, target: Target) -> Dialect:
     """The dialect for this request: the provider's own, or OpenAI's other one if it serves both.
 
-    Responses clients get Responses; so do token counts, which Chat does not have, requests with
-    tools for models that accept tools only there unless reasoning is off, and requests for tools
-    that the provider runs there.
+    Responses clients get Responses. So do models and token counts that Chat does not have,
+    requests with tools for models that accept tools only there unless reasoning is off, and
+    requests for tools that the provider runs there.
     """
     provider = target.model.provider
     provider_dialect = DIALECTS[provider.dialect]
@@ -268,7 +268,9 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
     if other_name is None:
         return provider_dialect
     needs_other = traits.responses and (
-        exchange.dialect.name == other_name or exchange.verb == "count_tokens"
+        exchange.dialect.name == other_name
+        or exchange.verb == "count_tokens"
+        or traits.responses_only
     )
     may_reason_with_tools = traits.responses and traits.responses_required_with_tools
     may_use_built_in_tools = (
