@@ -62,6 +62,30 @@ def test_every_target_is_listed_with_context_price_and_abilities(
     assert SECRET not in json.dumps(data)
 
 
+@pytest.mark.parametrize(
+    ("model", "mode"),
+    [
+        ("text-embedding-3-small", "embedding"),
+        ("gpt-3.5-turbo-instruct", "completion"),
+        ("o3-pro", "responses"),
+        ("gpt-image-1.5", "image_generation"),
+        ("gpt-4o-transcribe", "audio_transcription"),
+        ("gpt-4o-mini-tts", "audio_speech"),
+        ("tts-1", "audio_speech"),
+        ("omni-moderation-latest", "moderation"),
+    ],
+)
+def test_the_mode_is_what_a_model_is_for(api: Client, model: str, mode: str) -> None:
+    row = Model.objects.create(
+        provider=Provider.objects.create(name="openai", preset="openai"), name=model
+    )
+    Target.objects.create(route=Route.objects.create(name="it"), model=row)
+    store.set_credential(row.provider, SECRET)
+    (entry,) = api.get("/model/info").json()["data"]
+    (group,) = api.get("/model_group/info").json()["data"]
+    assert (entry["model_info"]["mode"], group["mode"]) == (mode, mode)
+
+
 def test_model_info_returns_one_deployment_by_id(api_with_models: Client) -> None:
     pk = Target.objects.get(model__name="claude-opus-4-6").pk
     (row,) = api_with_models.get("/model/info", {"litellm_model_id": pk}).json()["data"]

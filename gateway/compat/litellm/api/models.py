@@ -7,6 +7,7 @@ Unknown values are null, never 0. A key sees only the routes that it may use.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
@@ -42,6 +43,14 @@ _CAPABILITY_CHECKS: dict[str, Callable[[Traits], bool]] = {
     "supports_web_search": lambda traits: (
         bool(traits.web_search) or traits.built_in_tools_in_responses
     ),
+}
+# LiteLLM's modes of models that cannot chat -> a form of their names.
+_MODES = {
+    "image_generation": re.compile(r"gpt-image|dall-e|imagen-|flash-image|pro-image|grok-imagine"),
+    "audio_transcription": re.compile(r"whisper|-transcribe"),
+    "audio_speech": re.compile(r"(?:^|/)tts-|-tts(?:-|$)"),
+    "moderation": re.compile(r"-moderation-"),
+    "rerank": re.compile(r"rerank"),
 }
 # Chat parameters that only some models support.
 _PARAM_CHECKS: dict[str, Callable[[Traits], bool]] = {
@@ -143,7 +152,7 @@ def entry_of(name: str, target: Target, *, admin: bool) -> dict[str, Any]:
         "db_model": False,
         "key": model.name,
         "litellm_provider": prefix,
-        "mode": "embedding" if traits.embeddings == "only" else "chat",
+        "mode": _mode_of(model),
         "max_tokens": traits.max_output,
         "max_input_tokens": traits.context_window,
         "max_output_tokens": traits.max_output,
@@ -173,19 +182,33 @@ def _supported_params(traits: Traits) -> list[str]:
 # --- a name -----------------------------------------------------------------------------
 
 
+def _mode_of(model: Model) -> str:
+    """Return the endpoint that serves a model: what it is for, if it cannot chat."""
+    traits = model.traits
+    if traits.embeddings == "only":
+        return "embedding"
+    if traits.completions == "only":
+        return "completion"
+    if traits.responses_only:
+        return "responses"
+    name = model.name.lower()
+    return next((mode for mode, form in _MODES.items() if form.search(name)), "chat")
+
+
 def _model_group(name: str, route: Route) -> dict[str, Any]:
     """Values of a model group: the largest of each number, capabilities that any target has."""
     models = [target.model for target in route.targets]
     traits = [model.traits for model in models]
     prices = [_costs_per_token(model.price) for model in models]
     supported_params = {param for each in traits for param in _supported_params(each)}
+    modes = {_mode_of(model) for model in models}
     return {
         "model_group": name,
         "providers": sorted({prefix_of(model) for model in models}),
         "max_input_tokens": _max_known(each.context_window for each in traits),
         "max_output_tokens": _max_known(each.max_output for each in traits),
         **{cost: _max_known(price[cost] for price in prices) for cost in COSTS},
-        "mode": "embedding" if all(t.embeddings == "only" for t in traits) else "chat",
+        "mode": modes.pop() if len(modes) == 1 else "chat",
         "tpm": route.limits.tokens_per_minute,
         "rpm": route.limits.requests_per_minute,
         **{
