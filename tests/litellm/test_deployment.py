@@ -390,6 +390,25 @@ def test_model_info_becomes_traits(tmp_path: Path) -> None:
     assert parsed_config.remarks == []
 
 
+@pytest.mark.parametrize(
+    ("row", "is_reported"),
+    [
+        ({"model": "bedrock/amazon.titan-embed-text-v2:0"}, True),
+        ({"model": "anthropic/x", "model_info": {"mode": "embedding"}}, True),
+        ({"model": "bedrock/x"}, False),
+        ({"model": "openai/text-embedding-3-small"}, False),
+        ({"model": "cohere/embed-v4.0"}, False),
+        ({"model": "ollama/nomic-embed-text"}, False),
+    ],
+    ids=lambda value: value["model"] if isinstance(value, dict) else "",
+)
+def test_embeddings_that_are_not_supported_are_reported(
+    tmp_path: Path, row: dict[str, Any], is_reported: bool
+) -> None:
+    remarks = entries(tmp_path, row).remarks
+    assert any("embeddings of" in remark for remark in remarks) == is_reported
+
+
 def test_base_model_provides_capabilities_and_prices(tmp_path: Path) -> None:
     row = {
         "model": "azure/my-deployment",

@@ -26,6 +26,7 @@ from gateway.compat.litellm.config.limits import budget, deployment_limits
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import ModelRow, ProviderRow, TargetRow
+from gateway.dialects import DIALECTS, EMBED_DIALECTS
 from gateway.providers.capabilities import traits_for
 from gateway.providers.prices import price_for
 from gateway.routing.snapshot import Timeouts
@@ -132,6 +133,7 @@ def read_deployment(
     traits, prices = _base_model_properties(info, resolved_model)
     if mock_response is not None:
         prices = {**_list_prices(resolved_model.preset.name, resolved_model.model), **prices}
+    _note_embeddings(model, resolved_model, info, report)
     limits, rates = deployment_limits(params, info)
     return Deployment(
         provider=provider,
@@ -178,6 +180,16 @@ def _note_mode(info: Node | None, report: Report) -> None:
     mode = info.get("mode") if info is not None else None
     if mode is not None and mode.text() not in MODES:
         report.add(mode, f"`{mode.text()}` is not a mode; the model is served like any other")
+
+
+def _note_embeddings(node: Node, model: ResolvedModel, info: Node | None, report: Report) -> None:
+    """Report a model for embeddings at a provider that they are not supported for."""
+    mode = info.get("mode") if info is not None else None
+    is_embedding = mode is not None and mode.text().startswith("embedding")
+    is_embedding = is_embedding or "embed" in model.model
+    dialect = EMBED_DIALECTS.get(model.preset.dialect, model.preset.dialect)
+    if is_embedding and DIALECTS[dialect].embed_provider is None:
+        report.add(node, f"embeddings of {model.preset.title} are not supported yet")
 
 
 def timeouts(node: Node) -> dict[str, float]:
