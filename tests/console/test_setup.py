@@ -232,6 +232,14 @@ def test_an_invalid_provider_shows_the_error_at_its_field(
     assert not Provider.objects.exists()
 
 
+def test_an_invalid_base_url_is_reported_without_the_name_of_the_column(
+    admin_client: Client,
+) -> None:
+    response = admin_client.post(reverse("setup-provider"), {**OPENAI, "base_url": "htp:/x"})
+    [message] = response.context["form"].errors["base_url"]
+    assert message.startswith("it must be http:// or https://")
+
+
 def test_keys_found_in_the_environment_are_offered(admin_client: Client) -> None:
     Provider.objects.create(
         name="groq", preset="groq", credential_env="GROQ_API_KEY", source=RowSource.ENVIRONMENT

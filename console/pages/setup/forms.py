@@ -16,7 +16,7 @@ from console.preset_order import sort_presets
 from gateway.models.provider import variable_name
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
-from gateway.store.field_values import base_url
+from gateway.store.field_values import InvalidField, base_url
 
 DEMO = "demo"
 
@@ -85,8 +85,8 @@ class ProviderForm(forms.Form):
             return ""
         try:
             return base_url(url)
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from None
+        except InvalidField as error:
+            raise forms.ValidationError(error.message) from None
 
     def clean_variable(self) -> str:
         """The name of a variable, which must be set, so that a typo is reported early."""
