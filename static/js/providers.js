@@ -63,6 +63,8 @@ if (testResult && saveButton) {
     const isRefused = testResult.querySelector(".test-result.bad");
     saveButton.textContent = isRefused ? saveButton.dataset.labelAfterFailedTest : label;
   };
-  new MutationObserver(showResult).observe(testResult, { childList: true });
+  // The button may be at the lower edge of the window, with its result below.
+  const scrollToResult = () => testResult.firstElementChild && testResult.scrollIntoView({ block: "nearest" });
+  new MutationObserver(() => (showResult(), scrollToResult())).observe(testResult, { childList: true });
   saveButton.form.addEventListener("input", () => testResult.replaceChildren());
 }

@@ -89,8 +89,11 @@ def test_from_the_first_start_to_the_first_call(
     page.get_by_role("radio", name="OpenAI", exact=True).check()
     page.locator("input[name=key]").fill("sk-wrong")
     page.locator("input[name=base_url]").fill("http://127.0.0.1:9")
-    page.get_by_role("button", name="Test connection").click()
-    expect(page.get_by_text("requests to this provider will fail too")).to_be_visible()
+    test_button = page.get_by_role("button", name="Test connection")
+    # The lowest element that the user has seen.
+    test_button.evaluate("button => button.scrollIntoView({ block: 'end' })")
+    test_button.click()
+    expect(page.get_by_text("requests to this provider will fail too")).to_be_in_viewport()
     expect(page.get_by_role("button", name="Add anyway")).to_be_visible()
     page.locator("input[name=key]").fill("sk-another")
     expect(page.get_by_role("button", name="Add provider")).to_be_visible()
