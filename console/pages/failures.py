@@ -67,8 +67,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
             503,
             _("The database is not available"),
             _(
-                "The gateway could not show this page: %(reason)s. Requests of clients are not "
-                "affected by errors of the console."
+                "The gateway could not show this page: %(reason)s. Chat requests continue "
+                "without the database. Files, batches and stored responses need it."
             )
             % {"reason": reason},
         )
@@ -76,7 +76,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return response
     message = _(
         "The gateway could not show this page. The error is in its log. "
-        "Requests of clients are not affected by errors of the console."
+        "Requests from clients are not affected by errors of the console."
     )
     return _minimal_page(request, 500, _("Something went wrong"), message)
 

@@ -84,6 +84,7 @@ def test_an_unavailable_database_is_a_503_and_one_line_in_the_log(
     assert response["Content-Type"].startswith(content_type)
     assert response["Retry-After"]
     assert "the database is not responding" in response.content.decode()
+    assert "not affected" not in response.content.decode(), "some requests need the database"
     assert "10.0.0.7" not in response.content.decode()
     (record,) = caplog.records
     assert record.exc_info is None
