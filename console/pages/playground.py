@@ -198,6 +198,7 @@ def _render_page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
     context = {
         "page": "playground",
         "boot": content,
+        "presets": page_data.presets_of(models),
         "personal_keys": keys,
         "may_view": keys is None,
         "may_save_prompts": is_editor(request.user),

@@ -15,6 +15,11 @@ from gateway.routing.snapshot import Model, Route, Snapshot
 Json = dict[str, Any]
 
 
+def presets_of(models: list[Json]) -> list[str]:
+    """Presets of the providers of these models, each once: the page has one logo of each."""
+    return list(dict.fromkeys(model["preset"] for model in models))
+
+
 def list_models(snapshot: Snapshot) -> list[Json]:
     """Choices for a column: routes, then models as `provider/model`; the demo's last of each."""
     routes = [_route_entry(route) for route in snapshot.routes.values() if _is_concrete(route)]
@@ -43,7 +48,6 @@ def _route_entry(route: Route) -> Json:
     # A feature counts only if every target supports it: any of them may answer.
     row["images"] = all(traits.images for traits in traits_of_targets)
     row["tools"] = all(traits.tools for traits in traits_of_targets)
-    row["targets"] = [target.model.label for target in route.targets]
     return row
 
 
@@ -56,15 +60,12 @@ def _model_entry(model: Model, *, kind: str, id_: str, label: str) -> Json:
         "kind": kind,
         "provider": model.provider.name,
         "preset": model.provider.preset,
-        "model": model.name,
         "tools": traits.tools,
         "images": traits.images,
         "schema": traits.structured == "schema",
         "reasoning": traits.reasoning,
-        "efforts": list(traits.efforts),
-        "context": traits.context_window,
-        "price_in": None if price.input is None else str(price.input),
-        "price_out": None if price.output is None else str(price.output),
+        "price_in": None if price.input is None else float(price.input),
+        "price_out": None if price.output is None else float(price.output),
     }
 
 

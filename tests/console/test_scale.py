@@ -107,6 +107,23 @@ def test_an_evaluation_searches_many_models(admin_client: Client, many_models: N
     assert "big/model-0007" not in fetch(admin_client, reverse("cost-compare"), max_queries=30)
 
 
+def test_models_are_paged(admin_client: Client, many_models: None) -> None:
+    Model.objects.update(price_input=1, price_output=2)
+    page = fetch(admin_client, reverse("models"), max_queries=20)
+    assert "1–50 of 1,000" in page and "model-0050" not in page
+
+
+def test_the_playground_lists_many_models(admin_client: Client, many_models: None) -> None:
+    other = provider("other", preset="anthropic")
+    first, *_rest = Model.objects.order_by("name")
+    for number in range(6):
+        route(f"route-{number}", Model.objects.create(provider=other, name=f"m{number}"))
+        route(f"route-{number}b", first)
+    page = fetch(admin_client, reverse("playground"), max_queries=40)
+    assert '"id": "big/model-0999"' in page
+    assert page.count('<template data-logo="anthropic">') == 1
+
+
 def test_health_pages_its_targets(admin_client: Client, many_models: None) -> None:
     page = fetch(admin_client, reverse("health"), max_queries=40)
     assert "1–50 of 1,000" in page and "model-0999" not in page

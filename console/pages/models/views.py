@@ -29,7 +29,7 @@ from gateway.providers.prices import price_for
 from gateway.store.ownership import adopt_row
 
 PAGE = "models"
-PAGE_ROWS = 100
+PAGE_ROWS = 50
 
 
 @require_safe
