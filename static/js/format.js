@@ -43,6 +43,12 @@ export function usd(value) {
   return `${sign}$${number(amount, digits)}`;
 }
 
+/** A price in US dollars, to the last digit and with cents at least: `$0.125`, `$3.00`. */
+export function price(value) {
+  if (!isKnown(value)) return UNKNOWN;
+  return `$${new Intl.NumberFormat(language, { minimumFractionDigits: 2, maximumFractionDigits: 8 }).format(value)}`;
+}
+
 /** A share from 0 to 1 as a percentage: `3.4 %`, `97 %`. */
 export function percent(value) {
   if (!isKnown(value)) return UNKNOWN;

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from console.templatetags import ui
+from console.templatetags import registry, ui
 
 SCRIPT = Path(__file__).resolve().parents[2] / "static" / "js" / "format.js"
 NODE = shutil.which("node")
@@ -31,6 +31,7 @@ VALUES: dict[str, list[Any]] = {
     "tokens": [0, 991, 9999, 10_000, 18_449, 99_949, 99_950, 999_499, 999_500, 2_100_000,
                999_499_999, 3_200_000_000, None],
     "count": [0, 7, 12_345, 1_000_000, None],
+    "price": ["0", "3", "0.125", "0.3", "1.10000000", "0.00000003", "1500", None],
     "percent": [0, 0.004, 0.034, 0.0994, 0.1, 0.666, 0.97, 1, None],
 }
 # fmt: on
@@ -48,7 +49,7 @@ TEXTS = {
 def from_pages(name: str) -> list[str]:
     """Return the texts of the template filter."""
     values = [Decimal(v) if isinstance(v, str) else v for v in VALUES[name]]
-    return [getattr(ui, name)(value) for value in values]
+    return [getattr(registry if name == "price" else ui, name)(value) for value in values]
 
 
 @pytest.mark.parametrize(("name", "value"), TEXTS, ids=lambda part: str(part))

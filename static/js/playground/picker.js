@@ -1,5 +1,8 @@
 // One list of models for all columns: type to filter, arrows to move, Enter to choose.
+import { count, price } from "../format.js";
 import { $, _, el, icon, logo } from "./dom.js";
+
+const MAX_OPTIONS = 200;
 
 const CAPABILITIES = [
   ["tools", () => _("tools")], ["images", () => _("images")],
@@ -16,8 +19,8 @@ export class Picker {
       oninput: () => this.#renderOptions(), onkeydown: (event) => this.#key(event),
     });
     this.list = el("ul", { role: "listbox", id: "pg-models", "aria-label": _("Models") });
-    this.none = el("p.hint", { role: "status" });
-    this.root = el("div.picker", { popover: "auto" }, this.input, this.list, this.none);
+    this.summary = el("p.hint", { role: "status" });
+    this.root = el("div.picker", { popover: "auto" }, this.input, this.list, this.summary);
     this.list.addEventListener("click", (event) => this.#select(event.target.closest("[role=option]")));
     $("#pg").append(this.root);
   }
@@ -36,25 +39,29 @@ export class Picker {
   #renderOptions() {
     const terms = this.input.value.toLowerCase().split(/\s+/).filter(Boolean);
     const isMatch = (m) => terms.every((w) => `${m.id} ${m.label} ${m.provider} ${m.kind}`.toLowerCase().includes(w));
-    const matches = this.models.filter(isMatch).slice(0, 200);
+    const allMatches = this.models.filter(isMatch);
+    const matches = allMatches.slice(0, MAX_OPTIONS);
     const group = (kind, title) => {
       const groupMatches = matches.filter((m) => (m.kind === "route") === (kind === "route"));
       if (!groupMatches.length) return [];
       return [el("li.group", { role: "presentation" }, title), ...groupMatches.map((m) => this.#option(m))];
     };
     this.list.replaceChildren(...group("route", _("Routes")), ...group("model", _("Models")));
-    this.none.textContent = matches.length ? "" : _("No matching models.");
-    this.none.hidden = matches.length > 0;
+    const isCut = allMatches.length > matches.length;
+    this.summary.textContent = isCut
+      ? _("{n} of {total}. Type to filter.", { n: count(matches.length), total: count(allMatches.length) })
+      : matches.length ? "" : _("No matching models.");
+    this.summary.hidden = !this.summary.textContent;
     this.#activate($('[aria-selected="true"]', this.list) ?? $("[role=option]", this.list));
   }
 
   #option(m) {
     const facts = CAPABILITIES.filter(([name]) => m[name]).map(([, label]) => label()).join(", ");
-    const price = m.price_in === null || m.price_in === undefined ? _("price unknown")
-      : Number(m.price_in) === 0 && Number(m.price_out) === 0 ? _("free") : `$${Number(m.price_in)} / $${Number(m.price_out)}`;
+    const prices = m.price_in === null || m.price_in === undefined ? _("price unknown")
+      : m.price_in === 0 && m.price_out === 0 ? _("free") : `${price(m.price_in)} / ${price(m.price_out)}`;
     return el("li", { role: "option", id: `pg-model-${this.models.indexOf(m)}`, "data-id": m.id, "aria-selected": String(m.id === this.current) },
       logo(m.preset), el("span.grow", {}, el("b.trunc", {}, m.label), el("small.trunc", {}, [m.provider, facts].filter(Boolean).join(" · "))),
-      el("small.num", {}, price), m.id === this.current ? icon("check") : null);
+      el("small.num", {}, prices), m.id === this.current ? icon("check") : null);
   }
 
   #activate(option) {
