@@ -74,6 +74,37 @@ def test_stopping_one_column_leaves_the_others_running(playground: Playground) -
     playground.wait_for_state("C", "ok")
 
 
+def test_a_response_stopped_before_its_first_token_shows_no_text(playground: Playground) -> None:
+    playground.open("demo/demo-slow-first-token").fill_prompt("Tell a story.").run()
+    expect(playground.response("A")).to_contain_text("Waiting for the first token")
+    playground.page.keyboard.press("Escape")
+    playground.wait_for_state("A", "stopped")
+    expect(playground.response("A")).to_contain_text("Stopped before the first token.")
+
+
+def test_a_long_list_of_models_says_that_it_is_cut(playground: Playground, site: Site) -> None:
+    """Models after the 200th were missing without a word."""
+    site.shell(
+        "from gateway.models import Model, Provider; demo = Provider.objects.get(name='demo'); "
+        "Model.objects.bulk_create(Model(provider=demo, name=f'many-{n:03}', price_input='0.3', "
+        "price_output='2.5') for n in range(210))"
+    )
+    page = playground.page
+    try:
+        wait_until(lambda: "many-209" in page.request.get("/console/playground").text())
+        playground.open("demo/demo-fast").column("A").locator(".model-pick").click()
+        summary = page.locator(".picker").get_by_role("status")
+        expect(summary).to_contain_text("Type to filter.")
+        page.get_by_label("Filter models").fill("many-00")
+        expect(page.locator(".picker").get_by_role("option")).to_have_count(10)
+        expect(summary).to_be_hidden()
+        expect(page.locator(".picker").get_by_role("option").first).to_contain_text("$0.30 / $2.50")
+    finally:
+        site.shell(
+            "from gateway.models import Model; Model.objects.filter(name__startswith='many-').delete()"
+        )
+
+
 def test_a_column_is_added_and_removed_while_others_run(playground: Playground) -> None:
     playground.open(SLOW, "demo/demo-fast").fill_prompt("Tell a story.").run()
     page = playground.page

@@ -202,7 +202,10 @@ function endParts(repetition, actions, blind) {
       failedAttempts.length ? el("ul", {}, failedAttempts) : null,
       actions.retry ? el("button.btn.sm", { type: "button", onclick: () => actions.retry() }, icon("rotate-cw"), _("Retry")) : null)));
   }
-  if (repetition.status === "stopped") elements.push(el("p.hint.quiet", {}, icon("square"), _("Stopped. The received text is shown.")));
+  if (repetition.status === "stopped") {
+    const text = repetition.blocks.length ? _("Stopped. The received text is shown.") : _("Stopped before the first token.");
+    elements.push(el("p.hint.quiet", {}, icon("square"), text));
+  }
   if (FINISH[end.finish]) elements.push(el("p.hint.quiet", {}, icon("scissors"), FINISH[end.finish]()));
   if (end.adaptations && actions.translation && !blind) {
     elements.push(el("button.btn.ghost.sm.adapted", { type: "button", onclick: () => actions.translation() }, icon("languages"), end.adaptations === 1 ? _("1 setting adapted") : _("{n} settings adapted", { n: end.adaptations })));
