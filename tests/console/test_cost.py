@@ -117,6 +117,12 @@ def test_an_invalid_period_shows_a_problem(viewer_client: Client, query: dict[st
     assert response.context["problem"]
 
 
+def test_an_unknown_provider_shows_a_problem(viewer_client: Client) -> None:
+    """Its page had the figures of another provider without a word."""
+    content = viewer_client.get(reverse("cost"), {"provider": "nobody"}).content.decode()
+    assert "There is no provider named nobody." in content
+
+
 def test_the_export_has_the_requested_columns(viewer_client: Client) -> None:
     team = Team.objects.create(name="search")
     key = ApiKey.objects.create(name="ci", prefix="sk-ci", digest=b"x", team=team)

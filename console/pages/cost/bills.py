@@ -155,9 +155,12 @@ def _render_page(
 ) -> HttpResponse:
     names = _costs_by_provider()
     params = request.GET if request.method != "POST" else request.POST
-    provider = params.get("provider", "")
-    provider = provider if provider in names else _most_expensive(names)
+    provider = requested_name = params.get("provider", "")
     problem = ""
+    if provider not in names:
+        provider = _most_expensive(names)
+        if requested_name:
+            problem = _("There is no provider named %(name)s.") % {"name": requested_name}
     try:
         since, until = _selected_period(request)
     except ValueError as error:
