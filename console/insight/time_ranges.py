@@ -1,7 +1,7 @@
 """Time ranges of charts and their steps.
 
-Days and months are in the user's time zone. The stored roll-ups are by UTC hour and UTC day, so
-in a time zone with a half-hour offset, half an hour counts for the previous day.
+Days and months are those of UTC, as for budgets and bills: the stored roll-ups have their sums.
+Hours are shown in the user's time zone.
 """
 
 from __future__ import annotations

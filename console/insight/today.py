@@ -99,7 +99,7 @@ def _today_figures(
             text=count(total.requests),
             note=_("vs %(n)s yesterday at this time") % {"n": count(yesterday_totals.requests)},
             values=tuple(totals.requests for _begin, totals in row),
-            description=_("Requests per hour over the last 24 hours"),
+            description=_("Requests per hour over the last 24 full hours"),
         ),
         Figure(
             title=gettext_lazy("Errors"),
@@ -109,7 +109,7 @@ def _today_figures(
             else "",
             tone="bad" if total.errors else "",
             values=tuple(totals.errors for _begin, totals in row),
-            description=_("Errors per hour over the last 24 hours"),
+            description=_("Errors per hour over the last 24 full hours"),
         ),
         Figure(
             title=gettext_lazy("Cost"),
@@ -119,7 +119,7 @@ def _today_figures(
             values=tuple(
                 None if totals.cost is None else float(totals.cost) for _begin, totals in row
             ),
-            description=_("Known cost per hour over the last 24 hours"),
+            description=_("Known cost per hour over the last 24 full hours"),
         ),
         Figure(
             title=gettext_lazy("Tokens"),
@@ -127,7 +127,7 @@ def _today_figures(
             note=_("%(input)s in, %(output)s out")
             % {"input": tokens(total.prompt_tokens), "output": tokens(total.output_tokens)},
             values=tuple(totals.tokens for _begin, totals in row),
-            description=_("Tokens per hour over the last 24 hours"),
+            description=_("Tokens per hour over the last 24 full hours"),
         ),
         Figure(
             title=gettext_lazy("First token"),
@@ -136,7 +136,7 @@ def _today_figures(
             if ttft_today
             else _("p50"),
             values=tuple(quantile(ttft_by_hour.get(begin, {}), 0.5) for begin, _totals in row),
-            description=_("Median time to the first token per hour over the last 24 hours"),
+            description=_("Median time to the first token per hour over the last 24 full hours"),
         ),
     )
 
