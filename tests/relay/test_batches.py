@@ -37,7 +37,7 @@ from tests.relay.test_passthrough import OTHER, form, parts_of, two_keys
 
 # Two dollars a million tokens in, eight out, half a dollar from the cache.
 PRICE = Price(input=Decimal(2), output=Decimal(8), cache_read=Decimal("0.5"), source="list")
-BATCH_PRICES = PRICE.input / 2, PRICE.output / 2, PRICE.cache_read / 2  # type: ignore[operator]
+HALF = PRICE.input / 2, PRICE.output / 2, PRICE.cache_read / 2  # type: ignore[operator]
 
 
 class InMemoryBatchLedger:
@@ -156,7 +156,7 @@ async def test_results_are_billed_at_the_price_of_batches_once(tmp_path: Path) -
         (first_row, other), ((1000, 200), (500, 100)), strict=True
     ):
         assert (row.input_tokens, row.output_tokens) == (read, input_tokens)
-        assert row.cost_usd == (read * BATCH_PRICES[0] + input_tokens * BATCH_PRICES[1]) / 1_000_000
+        assert row.cost_usd == (read * HALF[0] + input_tokens * HALF[1]) / 1_000_000
         assert row.charged_usd == row.cost_usd * 3
     assert (first_row.endpoint, first_row.service_tier, first_row.price_source) == (
         "batch",
@@ -193,10 +193,7 @@ async def test_a_batch_status_with_usage_is_billed(tmp_path: Path) -> None:
     (row,) = book.rows
     assert (row.input_tokens, row.cache_read_tokens, row.output_tokens) == (2000, 1000, 400)
     assert row.reasoning_tokens == 100
-    assert (
-        row.cost_usd
-        == (2000 * BATCH_PRICES[0] + 1000 * BATCH_PRICES[2] + 400 * BATCH_PRICES[1]) / 1_000_000
-    )
+    assert row.cost_usd == (2000 * HALF[0] + 1000 * HALF[2] + 400 * HALF[1]) / 1_000_000
 
 
 async def test_a_batch_status_without_usage_is_billed_from_the_results(tmp_path: Path) -> None:
@@ -409,10 +406,10 @@ def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:
     results = BatchResultReader(test_registry, test_registry.providers["up"], "b")
     results.feed(result_line("gpt-4.1", 600, 0) + result_line("gpt-4.1", 600, 0))
     (short,) = results.close()
-    assert short.usd == 1200 * BATCH_PRICES[0] / 1_000_000
+    assert short.usd == 1200 * HALF[0] / 1_000_000
     results.feed(result_line("gpt-4.1", 1200, 0))
     (total,) = results.close()
-    assert total.usd == (1200 * BATCH_PRICES[0] + 1200 * Decimal(2)) / 1_000_000
+    assert total.usd == (1200 * HALF[0] + 1200 * Decimal(2)) / 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -444,7 +441,7 @@ def test_batch_result_lines_of_every_openai_endpoint_are_counted(
 ) -> None:
     usage = read_usage(data)["gpt-4.1"]
     assert (usage.tokens["input"], usage.tokens["output"]) == tokens
-    assert usage.usd == (tokens[0] * BATCH_PRICES[0] + tokens[1] * BATCH_PRICES[1]) / 1_000_000
+    assert usage.usd == (tokens[0] * HALF[0] + tokens[1] * HALF[1]) / 1_000_000
 
 
 def test_searches_in_a_batch_are_billed_at_their_usual_price() -> None:
@@ -454,7 +451,7 @@ def test_searches_in_a_batch_are_billed_at_their_usual_price() -> None:
         "tool_usage": {"web_search": {"num_requests": 2}},
     }
     usage = read_usage(line(response={"body": body}))["gpt-4.1"]
-    assert usage.usd == (5 * BATCH_PRICES[0] + 3 * BATCH_PRICES[1]) / 1_000_000 + Decimal("0.02")
+    assert usage.usd == (5 * HALF[0] + 3 * HALF[1]) / 1_000_000 + Decimal("0.02")
 
 
 def test_claudes_searches_and_region_in_a_batch_are_billed() -> None:
@@ -474,7 +471,7 @@ def test_claudes_searches_and_region_in_a_batch_are_billed() -> None:
         )
     )
     (usage,) = results.close()
-    tokens_usd = (10 * BATCH_PRICES[0] + 100 * BATCH_PRICES[1]) / 1_000_000
+    tokens_usd = (10 * HALF[0] + 100 * HALF[1]) / 1_000_000
     assert usage.usd == tokens_usd * Decimal("1.1") + Decimal("0.03")
 
 
