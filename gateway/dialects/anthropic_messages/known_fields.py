@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.dialects.shared.known_fields import OTHERS, Kinds, Known, named
+from gateway.dialects.shared.known_fields import OTHERS, Kinds, Known, compile_fields, named
 
 _CACHE = {"cache_control": named("type", "ttl")}
 _SOURCE: dict[str, Known] = {
@@ -30,19 +30,21 @@ _BLOCKS = Kinds(
 )
 _MESSAGE: Known = {"role": None, "content": _BLOCKS}
 
-KNOWN_FIELDS: Known = {
-    OTHERS: None,
-    **_CACHE,
-    "system": _BLOCKS,
-    "messages": Kinds(
-        "role",
-        {
-            "user": _MESSAGE,
-            "assistant": _MESSAGE,
-            "system": {OTHERS: None, "content": _BLOCKS},
-        },
-    ),
-    "tool_choice": named("type", "name", "disable_parallel_tool_use"),
-    "output_config": {OTHERS: None, "format": named("type", "schema")},
-    "output_format": named("type", "schema"),
-}
+KNOWN_FIELDS = compile_fields(
+    {
+        OTHERS: None,
+        **_CACHE,
+        "system": _BLOCKS,
+        "messages": Kinds(
+            "role",
+            {
+                "user": _MESSAGE,
+                "assistant": _MESSAGE,
+                "system": {OTHERS: None, "content": _BLOCKS},
+            },
+        ),
+        "tool_choice": named("type", "name", "disable_parallel_tool_use"),
+        "output_config": {OTHERS: None, "format": named("type", "schema")},
+        "output_format": named("type", "schema"),
+    }
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.dialects.bedrock_converse.context import MODEL_FIELDS
-from gateway.dialects.shared.known_fields import OTHERS, Kinds, Known, named
+from gateway.dialects.shared.known_fields import OTHERS, Kinds, Known, compile_fields, named
 
 _CACHE_POINT = {"cachePoint": named("type", "ttl")}
 _S3_LOCATION = {"s3Location": named("uri", "bucketOwner")}
@@ -53,38 +53,40 @@ _BLOCKS = Kinds(
 # Blocks contain blocks.
 _DOCUMENT_SOURCE["content"] = _TOOL_RESULT["content"] = _SEARCH_RESULT["content"] = _BLOCKS
 
-KNOWN_FIELDS: Known = {
-    OTHERS: None,
-    "system": _BLOCKS,
-    "messages": {"role": None, "content": _BLOCKS},
-    "toolConfig": {
-        "tools": Kinds(
-            "",
-            {
-                "toolSpec": {
-                    "toolSpec": {
-                        **named("name", "description", "strict"),
-                        "inputSchema": named("json"),
-                    }
-                },
-                "cachePoint": _CACHE_POINT,
-                "systemTool": {"systemTool": named("name")},
-            },
-        ),
-        "toolChoice": {"auto": {}, "any": {}, "tool": named("name")},
-    },
-    "outputConfig": {
-        "effort": None,
-        "textFormat": {
-            "type": None,
-            "structure": {"jsonSchema": named("schema", "name", "description")},
-        },
-    },
-    MODEL_FIELDS: {
+KNOWN_FIELDS = compile_fields(
+    {
         OTHERS: None,
-        "thinking": named("type", "budget_tokens", "display"),
-        "reasoningConfig": named("type", "maxReasoningEffort"),
-        "tool_choice": named("type", "name", "disable_parallel_tool_use"),
-    },
-    "serviceTier": named("type"),
-}
+        "system": _BLOCKS,
+        "messages": {"role": None, "content": _BLOCKS},
+        "toolConfig": {
+            "tools": Kinds(
+                "",
+                {
+                    "toolSpec": {
+                        "toolSpec": {
+                            **named("name", "description", "strict"),
+                            "inputSchema": named("json"),
+                        }
+                    },
+                    "cachePoint": _CACHE_POINT,
+                    "systemTool": {"systemTool": named("name")},
+                },
+            ),
+            "toolChoice": {"auto": {}, "any": {}, "tool": named("name")},
+        },
+        "outputConfig": {
+            "effort": None,
+            "textFormat": {
+                "type": None,
+                "structure": {"jsonSchema": named("schema", "name", "description")},
+            },
+        },
+        MODEL_FIELDS: {
+            OTHERS: None,
+            "thinking": named("type", "budget_tokens", "display"),
+            "reasoningConfig": named("type", "maxReasoningEffort"),
+            "tool_choice": named("type", "name", "disable_parallel_tool_use"),
+        },
+        "serviceTier": named("type"),
+    }
+)

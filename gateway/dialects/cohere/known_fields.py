@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.dialects.shared.known_fields import OTHERS, Kinds, Known, named
+from gateway.dialects.shared.known_fields import OTHERS, Kinds, compile_fields, named
 
 _PARTS = Kinds(
     "type",
@@ -14,15 +14,17 @@ _PARTS = Kinds(
     },
 )
 
-KNOWN_FIELDS: Known = {
-    OTHERS: None,
-    "messages": {
+KNOWN_FIELDS = compile_fields(
+    {
         OTHERS: None,
-        "content": _PARTS,
-        "tool_calls": {"id": None, "type": None, "function": named("name", "arguments")},
-    },
-    "tools": {"type": None, "function": named("name", "description", "parameters")},
-    "documents": named("data", "id"),
-    "response_format": named("type", "json_schema", "schema"),
-    "thinking": named("type", "token_budget"),
-}
+        "messages": {
+            OTHERS: None,
+            "content": _PARTS,
+            "tool_calls": {"id": None, "type": None, "function": named("name", "arguments")},
+        },
+        "tools": {"type": None, "function": named("name", "description", "parameters")},
+        "documents": named("data", "id"),
+        "response_format": named("type", "json_schema", "schema"),
+        "thinking": named("type", "token_budget"),
+    }
+)

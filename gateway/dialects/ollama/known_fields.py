@@ -6,15 +6,17 @@ meaning in a request.
 
 from __future__ import annotations
 
-from gateway.dialects.shared.known_fields import OTHERS, Known, named
+from gateway.dialects.shared.known_fields import OTHERS, compile_fields, named
 
-KNOWN_FIELDS: Known = {
-    OTHERS: None,
-    "messages": {
+KNOWN_FIELDS = compile_fields(
+    {
         OTHERS: None,
-        "tool_calls": {
-            **named("id", "type"),
-            "function": named("name", "arguments", "index"),
+        "messages": {
+            OTHERS: None,
+            "tool_calls": {
+                **named("id", "type"),
+                "function": named("name", "arguments", "index"),
+            },
         },
-    },
-}
+    }
+)

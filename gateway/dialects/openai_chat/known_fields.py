@@ -6,7 +6,7 @@ meaning in a request.
 
 from __future__ import annotations
 
-from gateway.dialects.shared.known_fields import OTHERS, Kinds, Known, named
+from gateway.dialects.shared.known_fields import OTHERS, Kinds, Known, compile_fields, named
 
 _CACHE = named("cache_control", "prompt_cache_breakpoint")
 _PARTS = Kinds(
@@ -35,34 +35,36 @@ _TOOL_REFERENCE: Known = {"type": None, "function": named("name"), "custom": nam
 _FORMAT: Known = {"type": None, "grammar": named("definition", "syntax")}
 _LOCATION = named("city", "country", "region", "timezone")
 
-KNOWN_FIELDS: Known = {
-    OTHERS: None,
-    "messages": {
+KNOWN_FIELDS = compile_fields(
+    {
         OTHERS: None,
-        "content": _PARTS,
-        "tool_calls": _CALL,
-        "function_call": named("name", "arguments"),
-    },
-    "tools": Kinds(
-        "type",
-        {
-            "custom": {
-                "type": None,
-                "custom": {**named("name", "description"), "format": _FORMAT},
-            }
+        "messages": {
+            OTHERS: None,
+            "content": _PARTS,
+            "tool_calls": _CALL,
+            "function_call": named("name", "arguments"),
         },
-    ),
-    "tool_choice": {
-        **_TOOL_REFERENCE,
-        "allowed_tools": {"mode": None, "tools": _TOOL_REFERENCE},
-    },
-    "function_call": named("name"),
-    "response_format": {
-        "type": None,
-        "json_schema": named("name", "description", "schema", "strict"),
-    },
-    "web_search_options": {
-        OTHERS: None,
-        "user_location": {"type": None, "approximate": _LOCATION},
-    },
-}
+        "tools": Kinds(
+            "type",
+            {
+                "custom": {
+                    "type": None,
+                    "custom": {**named("name", "description"), "format": _FORMAT},
+                }
+            },
+        ),
+        "tool_choice": {
+            **_TOOL_REFERENCE,
+            "allowed_tools": {"mode": None, "tools": _TOOL_REFERENCE},
+        },
+        "function_call": named("name"),
+        "response_format": {
+            "type": None,
+            "json_schema": named("name", "description", "schema", "strict"),
+        },
+        "web_search_options": {
+            OTHERS: None,
+            "user_location": {"type": None, "approximate": _LOCATION},
+        },
+    }
+)

@@ -39,7 +39,7 @@ from gateway.dialects.shared.fields import (
     text,
     wrong_type,
 )
-from gateway.dialects.shared.known_fields import OTHERS, named, unread_fields
+from gateway.dialects.shared.known_fields import OTHERS, compile_fields, named, unread_fields
 from gateway.dialects.shared.render_context import DeduplicatingRenderContext
 from gateway.framing.sse import Decoder, encode
 
@@ -70,7 +70,9 @@ _FIELD_PATHS = {
     "top_logprobs": "",
 }
 
-_KNOWN_FIELDS = {OTHERS: None, "stream_options": named("include_usage", "include_obfuscation")}
+_KNOWN_FIELDS = compile_fields(
+    {OTHERS: None, "stream_options": named("include_usage", "include_obfuscation")}
+)
 
 
 def parse_request(body: Json, headers: Mapping[str, str]) -> Request:

@@ -6,7 +6,7 @@ probabilities have no meaning in a request.
 
 from __future__ import annotations
 
-from gateway.dialects.shared.known_fields import OTHERS, Kinds, Known, named
+from gateway.dialects.shared.known_fields import OTHERS, Kinds, Known, compile_fields, named
 
 _CHOICE = named("type", "name", "namespace", "server_label")
 _CUSTOM_TOOL: Known = {
@@ -55,23 +55,25 @@ _ITEMS = Kinds(
     default="message",
 )
 
-KNOWN_FIELDS: Known = {
-    OTHERS: None,
-    "input": _ITEMS,
-    "tools": Kinds(
-        "type",
-        {
-            "custom": _CUSTOM_TOOL,
-            "namespace": {
-                **named("type", "name", "description"),
-                "tools": Kinds("type", {"custom": _CUSTOM_TOOL}),
-            },
-        },
-    ),
-    "tool_choice": {**_CHOICE, "mode": None, "tools": _CHOICE},
-    "text": {
+KNOWN_FIELDS = compile_fields(
+    {
         OTHERS: None,
-        "format": named("type", "name", "description", "schema", "strict"),
-    },
-    "stream_options": named("include_obfuscation"),
-}
+        "input": _ITEMS,
+        "tools": Kinds(
+            "type",
+            {
+                "custom": _CUSTOM_TOOL,
+                "namespace": {
+                    **named("type", "name", "description"),
+                    "tools": Kinds("type", {"custom": _CUSTOM_TOOL}),
+                },
+            },
+        ),
+        "tool_choice": {**_CHOICE, "mode": None, "tools": _CHOICE},
+        "text": {
+            OTHERS: None,
+            "format": named("type", "name", "description", "schema", "strict"),
+        },
+        "stream_options": named("include_obfuscation"),
+    }
+)

@@ -19,6 +19,8 @@ OTHERS = "*"
 _MAX_DEPTH = 32
 
 Known = Mapping[str, Any]
+# Keys and indexes from the request to an object, the last one first: (path of its parent, key).
+_Path = tuple[Any, ...]
 
 
 class Kinds(msgspec.Struct, frozen=True):
@@ -35,50 +37,96 @@ class Kinds(msgspec.Struct, frozen=True):
     default: str = ""
 
 
+class KnownFields(msgspec.Struct, kw_only=True):
+    """A description in the form that is fast to compare: each request is searched by it.
+
+    Attributes:
+        names: the fields of the object; None if its own parser reports the other ones.
+        inner: the fields with objects to search, and the form of those.
+        kind_key, kinds, default_kind: as in `Kinds`; `kinds` is None for a single kind.
+    """
+
+    names: frozenset[str] | None = None
+    inner: list[tuple[str, KnownFields]] = []
+    kind_key: str = ""
+    kinds: dict[str, KnownFields] | None = None
+    default_kind: str = ""
+
+
 def named(*names: str) -> dict[str, Any]:
     """The description of an object whose values are read as a whole."""
     return dict.fromkeys(names)
 
 
-def unread_fields(body: dict[str, Any], known: Known) -> dict[str, dict[str, Any]]:
-    """The fields that are not in the description, by path, as `Request.extra`; empty if none."""
+def compile_fields(description: Known | Kinds) -> KnownFields:
+    """The form of a description that `unread_fields` takes. Descriptions may contain themselves."""
+    return _compile(description, {})
+
+
+def _compile(description: Known | Kinds, compiled: dict[int, KnownFields]) -> KnownFields:
+    fields = compiled.get(id(description))
+    if fields is not None:
+        return fields
+    fields = compiled[id(description)] = KnownFields()
+    if isinstance(description, Kinds):
+        fields.kind_key, fields.default_kind = description.key, description.default
+        fields.kinds = {
+            kind: _compile(inner, compiled) for kind, inner in description.fields.items()
+        }
+    else:
+        fields.names = None if OTHERS in description else frozenset(description)
+        fields.inner = [
+            (key, _compile(inner, compiled))
+            for key, inner in description.items()
+            if inner is not None
+        ]
+    return fields
+
+
+def unread_fields(body: dict[str, Any], known: KnownFields) -> dict[str, dict[str, Any]]:
+    """The fields that are not known, by path, as `Request.extra`; empty if there are none."""
     found: dict[str, Any] = {}
-    _collect(body, known, "", found, 0)
+    _search({"": body}, known, (), found, 0)
     return {UNREAD: found} if found else {}
 
 
-def _collect(
-    value: dict[str, Any], known: Known | Kinds, path: str, found: dict[str, Any], depth: int
+def _search(
+    values: dict[str, Any] | list[Any],
+    known: KnownFields,
+    path: _Path,
+    found: dict[str, Any],
+    depth: int,
 ) -> None:
-    if depth > _MAX_DEPTH:
-        return
-    if isinstance(known, Kinds):
-        fields = _fields_of_kind(value, known)
-        if fields is None:
-            return
-        known = fields
-    for key, item in value.items():
-        if item is None:
+    """Search the elements of a list, or one object by its key."""
+    for key, value in values.items() if type(values) is dict else enumerate(values):
+        if type(value) is not dict:
             continue
-        if key not in known:
-            if OTHERS not in known:
-                found[f"{path}.{key}" if path else key] = item
-            continue
-        inner = known[key]
-        if inner is None:
-            continue
-        inner_path = f"{path}.{key}" if path else key
-        if type(item) is dict:
-            _collect(item, inner, inner_path, found, depth + 1)
-        elif type(item) is list:
-            for index, element in enumerate(item):
-                if type(element) is dict:
-                    _collect(element, inner, f"{inner_path}[{index}]", found, depth + 1)
+        fields: KnownFields | None = known
+        if known.kinds is not None:
+            if known.kind_key:
+                kind = value.get(known.kind_key) or known.default_kind
+            else:
+                kind = next((name for name, item in value.items() if item is not None), None)
+            fields = known.kinds.get(kind) if type(kind) is str else None
+            if fields is None:
+                continue
+        if fields.names is not None and not fields.names.issuperset(value):
+            for name, item in value.items():
+                if name not in fields.names and item is not None:
+                    found[_render_path(((path, key), name))] = item
+        if depth < _MAX_DEPTH:
+            for name, inner in fields.inner:
+                item = value.get(name)
+                if type(item) is list:
+                    _search(item, inner, ((path, key), name), found, depth + 1)
+                elif type(item) is dict:
+                    _search({name: item}, inner, (path, key), found, depth + 1)
 
 
-def _fields_of_kind(value: dict[str, Any], kinds: Kinds) -> Known | None:
-    if kinds.key:
-        kind = value.get(kinds.key) or kinds.default
-    else:
-        kind = next((key for key, item in value.items() if item is not None), None)
-    return kinds.fields.get(kind) if isinstance(kind, str) else None
+def _render_path(path: _Path) -> str:
+    """The path of a field as in an error: `messages[0].content`."""
+    text = ""
+    while path:
+        path, key = path
+        text = (f"[{key}]" if isinstance(key, int) else f".{key}") + text
+    return text.lstrip(".")
