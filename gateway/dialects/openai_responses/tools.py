@@ -67,10 +67,8 @@ def merge_tools(tools: list[Tool], added_tools: list[Tool]) -> tuple[Tool, ...]:
     """
     last_tools = {tool.name: tool for tool in tools if tool.kind == "server"}
     last_tools |= {tool.name: tool for tool in added_tools}
-    merged_tools = [last_tools.get(tool.name, tool) for tool in tools]
-    merged_names = {tool.name for tool in merged_tools}
-    merged_tools += [tool for name, tool in last_tools.items() if name not in merged_names]
-    return tuple({id(tool): tool for tool in merged_tools}.values())
+    kept_tools = [tool for tool in tools if tool.name not in last_tools]
+    return (*kept_tools, *last_tools.values())
 
 
 def _parse_namespace(item: Json, path: str) -> list[Tool]:
