@@ -142,6 +142,13 @@ def test_retry_after_pre_call_checks_and_max_fallbacks_are_imported(tmp_path: Pa
         True,
         ["b"],
     )
+    assert test_route.policy["fallbacks_by_kind"]["not_found"] == ["b"]
+
+
+def test_max_fallbacks_limits_those_of_an_error_kind(tmp_path: Path) -> None:
+    lists = [{"a": ["b", "c"]}]
+    test_route = make_route(tmp_path, max_fallbacks=1, context_window_fallbacks=lists)
+    assert test_route.policy["fallbacks_by_kind"] == {"context_length": ["b"]}
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ _MAX_FALLBACKS = 100
 
 def read_fallbacks(config: Config, sections: list[Node], report: Report) -> None:
     """Apply the sections, highest precedence first, to all routes. Raises ConfigError."""
+    limit = _read_limit(sections)
     fallbacks: Fallbacks = {}
     for section in sections:
         if (node := section.get("fallbacks")) is not None:
@@ -38,14 +39,15 @@ def read_fallbacks(config: Config, sections: list[Node], report: Report) -> None
         route.fallbacks = _chain(route.name, fallbacks) or route.fallbacks
     for section in sections:
         _read_defaults(config, section, fallbacks)
+    for route in config.routes.values():
+        route.fallbacks = route.fallbacks[:limit]
     by_kind: dict[str, Fallbacks] = {}
     for key, kind in _KINDS.items():
         for section in sections:
             if (node := section.get(key)) is not None:
                 _read_lists(config, node, by_kind.setdefault(kind, {}), report)
     for route in config.routes.values():
-        _set_fallbacks_by_kind(route, by_kind)
-    _limit_fallbacks(config, sections)
+        _set_fallbacks_by_kind(route, by_kind, limit)
 
 
 def _read_lists(config: Config, node: Node, fallbacks: Fallbacks, report: Report) -> None:
@@ -105,21 +107,20 @@ def _chain(first: str, fallbacks: Fallbacks) -> list[str]:
     return chain
 
 
-def _set_fallbacks_by_kind(route: RouteRow, by_kind: dict[str, Fallbacks]) -> None:
+def _set_fallbacks_by_kind(
+    route: RouteRow, by_kind: dict[str, Fallbacks], limit: int | None
+) -> None:
     names_by_kind: dict[str, Any] = {}
     for kind in _ALSO_IN_LITELLM:
         names = _chain(route.name, by_kind[kind]) if kind in by_kind else route.fallbacks
-        if names:
-            names_by_kind[kind] = list(names)
+        if names[:limit]:
+            names_by_kind[kind] = names[:limit]
     if names_by_kind:
         route.policy["fallbacks_by_kind"] = names_by_kind
 
 
-def _limit_fallbacks(config: Config, sections: list[Node]) -> None:
-    """Apply `max_fallbacks`, once all fallbacks are known. Raises ConfigError."""
+def _read_limit(sections: list[Node]) -> int | None:
+    """Return `max_fallbacks`, or None. Raises ConfigError."""
     nodes = (section.get("max_fallbacks") for section in sections)
     node = next((node for node in nodes if node is not None), None)
-    if node is not None:
-        limit = node.integer(max_value=_MAX_FALLBACKS)
-        for route in config.routes.values():
-            route.fallbacks = route.fallbacks[:limit]
+    return None if node is None else node.integer(max_value=_MAX_FALLBACKS)
