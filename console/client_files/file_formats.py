@@ -123,7 +123,8 @@ def _with_final_newline(text: str) -> str:
 def _load_yaml(text: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    # The last two are PyYAML's for `!!bool x` and `!!timestamp x`.
+    except (yaml.YAMLError, KeyError, AttributeError) as error:
         reason = getattr(error, "problem", None) or "a syntax error"
         raise UnreadableFile(f"it is not YAML: {reason}") from None
 

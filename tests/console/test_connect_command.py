@@ -193,6 +193,8 @@ def test_a_symlinked_file_remains_a_symlink(home: Path) -> None:
         ("claude-code", ".claude/settings.json", "[]", "it is not a JSON object"),
         ("codex", ".codex/config.toml", "a =", "it is not TOML"),
         ("aider", ".aider.conf.yml", "a: {\n", "it is not YAML"),
+        ("aider", ".aider.conf.yml", "a: !!bool x\n", "it is not YAML"),
+        ("aider", ".aider.conf.yml", "a: !!timestamp x\n", "it is not YAML"),
         ("continue", ".continue/config.yaml", "models: [{name: x}]\n", "unexpected form"),
         ("llm", ".config/io.datasette.llm/extra-openai-models.yaml", "a: b\n", "unexpected form"),
     ],
