@@ -59,12 +59,14 @@ const testResult = document.getElementById("test-result");
 const saveButton = document.querySelector("[data-label-after-failed-test]");
 if (testResult && saveButton) {
   const label = saveButton.textContent;
-  const showResult = () => {
+  const updateSaveButton = () => {
     const isRefused = testResult.querySelector(".test-result.bad");
     saveButton.textContent = isRefused ? saveButton.dataset.labelAfterFailedTest : label;
   };
   // The button may be at the lower edge of the window, with its result below.
   const scrollToResult = () => testResult.firstElementChild && testResult.scrollIntoView({ block: "nearest" });
-  new MutationObserver(() => (showResult(), scrollToResult())).observe(testResult, { childList: true });
+  for (const update of [updateSaveButton, scrollToResult]) {
+    new MutationObserver(update).observe(testResult, { childList: true });
+  }
   saveButton.form.addEventListener("input", () => testResult.replaceChildren());
 }
