@@ -13,7 +13,7 @@ from django.dispatch import receiver
 from gateway import audit
 from gateway.querysets import RegistryQuerySet, bump_version
 
-# A name is a part of an address, in which a line break matches no pattern.
+# Names are in the URLs of pages, where Django's path converter matches no line break.
 single_line = RegexValidator(
     r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z",
     "Must not contain line breaks or control characters.",
