@@ -96,7 +96,7 @@ def resolve_preset(
     """
     by_url = _preset_for_url(model.prefix, base)
     if by_url is not None:
-        return msgspec.structs.replace(model, preset=by_url)
+        return msgspec.structs.replace(model, preset=by_url, key_preset=model.preset)
     if model.preset.name in _ON_AZURE and base.endswith(_V1):
         return msgspec.structs.replace(model, preset=PRESETS["azure-openai-v1"])
     vertex = _BARE_ON_VERTEX.get(model.prefix) if model.guessed else None
@@ -108,15 +108,6 @@ def resolve_preset(
             model, preset=PRESETS[vertex], prefix="vertex_ai", guessed=False
         )
     return model
-
-
-def preset_of_key(model: ResolvedModel) -> Preset:
-    """Return the preset with the usual variable of the key: of the prefix, whatever the URL is."""
-    is_by_url = any(
-        prefix == model.prefix and name == model.preset.name
-        for (prefix, _), name in _PRESETS_BY_URL.items()
-    )
-    return PREFIXES[model.prefix] if is_by_url else model.preset
 
 
 def _preset_for_url(prefix: str, base: str) -> Preset | None:

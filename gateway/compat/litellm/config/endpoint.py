@@ -76,8 +76,8 @@ def _read_access(
     params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
 ) -> clouds.CloudAccess:
     """Return the credential of an entry, which is that of its prefix at another API too."""
-    preset, key_preset = model.preset, clouds.preset_of_key(model)
-    if key_preset is not preset:
+    preset, key_preset = model.preset, model.key_preset
+    if key_preset is not None:
         auth = "" if preset.auth in {"bearer", key_preset.auth} else key_preset.auth
         return clouds.CloudAccess(*_read_credential(params, key_preset, environ), auth)
     access = clouds.read_cloud_access(params, model, environ, report)

@@ -75,7 +75,8 @@ class UnsupportedEntry(Exception):
 class ResolvedModel(msgspec.Struct, frozen=True):
     """A preset, LiteLLM's prefix for it, the upstream's model name; `guessed` if inferred.
 
-    `region` is the AWS region, if the name contains one.
+    `region` is the AWS region, if the name contains one. `key_preset` has the variable and the
+    header of the key, if another preset than `preset` does.
     """
 
     preset: Preset
@@ -83,6 +84,7 @@ class ResolvedModel(msgspec.Struct, frozen=True):
     model: str
     guessed: bool = False
     region: str = ""
+    key_preset: Preset | None = None
 
 
 def resolve_model(model: str, provider: Node | None, base: str) -> ResolvedModel:
