@@ -201,6 +201,25 @@ def test_the_version_may_be_in_the_url(tmp_path: Path) -> None:
     assert provider.query == {"api-version": "2024-06-01"}
 
 
+@pytest.mark.parametrize(
+    ("row", "remarks"),
+    [
+        ({"model": "azure/d", "api_base": "https://r.example?api-version=1"}, 0),
+        ({"model": "azure/d", "api_base": "https://r.example?api-version=1&code=x"}, 1),
+        ({"model": "openai/m", "api_base": "https://r.example/v1?code=x"}, 1),
+    ],
+    ids=["version only", "more than the version", "no versions"],
+)
+def test_a_query_of_the_url_that_is_not_sent_is_reported(
+    tmp_path: Path, row: dict[str, Any], remarks: int
+) -> None:
+    parsed_config = entries(tmp_path, {**row, "api_key": "k"})
+    _, provider = only_provider(parsed_config)
+    assert "?" not in provider.base_url
+    remark = "api_base: its query is not sent, except for api-version of Azure"
+    assert [remark in note for note in parsed_config.remarks] == [True] * remarks
+
+
 def test_region_and_project_may_come_from_the_environment(tmp_path: Path) -> None:
     _, provider = only_provider(
         entries(tmp_path, {"model": "bedrock/x"}, environ={"AWS_REGION": "ap-south-1"})

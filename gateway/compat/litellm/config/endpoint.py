@@ -89,7 +89,7 @@ def _read_access(
 def explicit_base_url(params: Node) -> str:
     """Return the `api_base` of an entry, or "". Raises ConfigError."""
     node = params.get("api_base", "base_url")
-    # A URL as in a portal, with its query: only the version in it is used.
+    # A URL as in a portal, with its query, which `_read_query` reads.
     return node.url(max_length=MAX_URL).partition("?")[0].rstrip("/") if node is not None else ""
 
 
@@ -158,23 +158,23 @@ def _read_query(
     params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
 ) -> dict[str, str]:
     preset_query = dict(model.preset.query)
+    url_node = params.get("api_base", "base_url")
+    url_query = urlsplit(url_node.text()).query if url_node is not None else ""
+    url_params = parse_qs(url_query, keep_blank_values=True)
+    url_versions = url_params.pop("api-version", []) if "api-version" in preset_query else []
+    if url_node is not None and url_params:
+        report.add_skipped(url_node, "its query is not sent, except for api-version of Azure")
     node = params.get("api_version")
     if "api-version" not in preset_query:
         if node is not None:
             report.add_skipped(node, "is not sent: this provider has no API versions")
         return {}
     variable = f"{model.prefix.upper()}_API_VERSION"
-    version = node.text() if node is not None else _version_in_url(params)
+    version = node.text() if node is not None else "".join(url_versions[:1])
     version = version or environ.get(variable, "")
     if not version or version == preset_query["api-version"]:
         return {}
     return {**preset_query, "api-version": version}
-
-
-def _version_in_url(params: Node) -> str:
-    node = params.get("api_base", "base_url")
-    query = urlsplit(node.text()).query if node is not None else ""
-    return next(iter(parse_qs(query).get("api-version", ())), "")
 
 
 def label(row: ProviderRow) -> str:
