@@ -64,9 +64,8 @@ def compile_fields(description: Known | Kinds) -> KnownFields:
 
 
 def _compile(description: Known | Kinds, compiled: dict[int, KnownFields]) -> KnownFields:
-    fields = compiled.get(id(description))
-    if fields is not None:
-        return fields
+    if (known := compiled.get(id(description))) is not None:
+        return known
     fields = compiled[id(description)] = KnownFields()
     if isinstance(description, Kinds):
         fields.kind_key, fields.default_kind = description.key, description.default
@@ -101,15 +100,16 @@ def _search(
     for key, value in values.items() if type(values) is dict else enumerate(values):
         if type(value) is not dict:
             continue
-        fields: KnownFields | None = known
+        fields = known
         if known.kinds is not None:
             if known.kind_key:
                 kind = value.get(known.kind_key) or known.default_kind
             else:
                 kind = next((name for name, item in value.items() if item is not None), None)
-            fields = known.kinds.get(kind) if type(kind) is str else None
-            if fields is None:
+            fields_of_kind = known.kinds.get(kind) if type(kind) is str else None
+            if fields_of_kind is None:
                 continue
+            fields = fields_of_kind
         if fields.names is not None and not fields.names.issuperset(value):
             for name, item in value.items():
                 if name not in fields.names and item is not None:
