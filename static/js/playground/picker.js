@@ -1,13 +1,8 @@
 // One list of models for all columns: type to filter, arrows to move, Enter to choose.
-import { count, price } from "../format.js";
+import { count, isKnown, price } from "../format.js";
 import { $, _, el, icon, logo } from "./dom.js";
 
 const MAX_OPTIONS = 200;
-
-const CAPABILITIES = [
-  ["tools", () => _("tools")], ["images", () => _("images")],
-  ["schema", () => _("schema")], ["reasoning", () => _("reasoning")],
-];
 
 export class Picker {
   /** `models()` are those to choose from when it opens. */
@@ -41,26 +36,24 @@ export class Picker {
     const isMatch = (m) => terms.every((w) => `${m.id} ${m.label} ${m.provider} ${m.kind}`.toLowerCase().includes(w));
     const allMatches = this.models.filter(isMatch);
     const matches = allMatches.slice(0, MAX_OPTIONS);
-    const group = (kind, title) => {
-      const groupMatches = matches.filter((m) => (m.kind === "route") === (kind === "route"));
-      if (!groupMatches.length) return [];
-      return [el("li.group", { role: "presentation" }, title), ...groupMatches.map((m) => this.#option(m))];
-    };
-    this.list.replaceChildren(...group("route", _("Routes")), ...group("model", _("Models")));
-    const isCut = allMatches.length > matches.length;
-    this.summary.textContent = isCut
-      ? _("{n} of {total}. Type to filter.", { n: count(matches.length), total: count(allMatches.length) })
+    const group = (title, models) => models.length
+      ? [el("li.group", { role: "presentation" }, title), ...models.map((m) => this.#option(m))] : [];
+    this.list.replaceChildren(
+      ...group(_("Routes"), matches.filter((m) => m.kind === "route")),
+      ...group(_("Models"), matches.filter((m) => m.kind !== "route")),
+    );
+    this.summary.textContent = allMatches.length > MAX_OPTIONS
+      ? _("{n} of {total}. Type to filter.", { n: MAX_OPTIONS, total: count(allMatches.length) })
       : matches.length ? "" : _("No matching models.");
-    this.summary.hidden = !this.summary.textContent;
     this.#activate($('[aria-selected="true"]', this.list) ?? $("[role=option]", this.list));
   }
 
   #option(m) {
-    const facts = CAPABILITIES.filter(([name]) => m[name]).map(([, label]) => label()).join(", ");
-    const prices = m.price_in === null || m.price_in === undefined ? _("price unknown")
+    const facts = [m.provider, m.tools && _("tools"), m.images && _("images"), m.schema && _("schema"), m.reasoning && _("reasoning")];
+    const prices = !isKnown(m.price_in) ? _("price unknown")
       : m.price_in === 0 && m.price_out === 0 ? _("free") : `${price(m.price_in)} / ${price(m.price_out)}`;
     return el("li", { role: "option", id: `pg-model-${this.models.indexOf(m)}`, "data-id": m.id, "aria-selected": String(m.id === this.current) },
-      logo(m.preset), el("span.grow", {}, el("b.trunc", {}, m.label), el("small.trunc", {}, [m.provider, facts].filter(Boolean).join(" · "))),
+      logo(m.preset), el("span.grow", {}, el("b.trunc", {}, m.label), el("small.trunc", {}, facts.filter(Boolean).join(" · "))),
       el("small.num", {}, prices), m.id === this.current ? icon("check") : null);
   }
 
