@@ -83,9 +83,13 @@ def _address() -> Path:
         start_new_session=True,
     )
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    atexit.register(server.communicate)
+    assert server.stdin is not None
     assert server.stdout is not None
-    assert server.stdout.readline() == b"ready\n"
+    # It ends with its input. Not `communicate`, which also waits for processes that are left.
+    atexit.register(server.wait)
+    atexit.register(server.stdin.close)
+    with server.stdout:
+        assert server.stdout.readline() == b"ready\n"
     return address
 
 
@@ -113,6 +117,9 @@ def _serve(address: str) -> dict[str, object]:
         request = json.loads(lines.readline())
         pid = os.fork()
         if pid:
+            # Whoever reads the output of the tests does not wait for this process.
+            for number in range(3):
+                os.dup2(os.open(os.devnull, os.O_RDWR), number)
             connection.sendall(b"%d\n" % pid)
             _pid, status = os.waitpid(pid, 0)
             # The test may have ended before its process.
