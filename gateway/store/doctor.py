@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from gateway import models
@@ -116,14 +116,20 @@ async def _cancel_tasks(*tasks: asyncio.Task[Any]) -> None:
 
 
 async def _write_progress(pk: int, dialect: str, findings: list[Finding]) -> None:
-    """Write the findings so far, until a stop is requested or the row is deleted."""
+    """Write the findings so far, until a stop is requested or the row is deleted.
+
+    A database that fails for a while does not end the run, whose requests are paid for.
+    """
     while True:
         await asyncio.sleep(BEAT_S)
         document = _results_document(dialect, findings)
-        if await asyncio.to_thread(
-            with_own_connection, lambda document=document: _save_progress(pk, document)
-        ):
-            return
+        try:
+            if await asyncio.to_thread(
+                with_own_connection, lambda document=document: _save_progress(pk, document)
+            ):
+                return
+        except DatabaseError as error:
+            log.warning("progress of capability checks not written: %s", error)
 
 
 def _save_progress(pk: int, document: dict[str, Any]) -> bool:

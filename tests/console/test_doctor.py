@@ -13,6 +13,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import AsyncClient, Client
 from django.urls import reverse
 from django.utils import timezone
@@ -333,6 +334,42 @@ async def test_stop_ends_the_run_and_stores_its_findings() -> None:
             lambda: all(request.finished or request.left_at for request in upstream.requests),
             within_s=15,
         )
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_progress_that_cannot_be_written_does_not_end_the_run(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(doctor, "BEAT_S", 0.05)
+    with StrictOpenAI() as upstream:
+        upstream.script.default = ScriptedResponse(text="hello", first_s=0.2)
+        row = await sync_to_async(openai_at)(f"{upstream.url}/v1", upstream.key)
+        client = await signed_in()
+        await sync_to_async(refuse_progress)()
+        try:
+            await client.post(url_for_row(row, "doctor-start"))
+            first = await CapabilityReport.objects.afirst()
+            assert first is not None
+            saved_report = await until_over(first.pk)
+        finally:
+            await sync_to_async(accept_progress)()
+    assert saved_report.state == "done"
+    assert set(saved_report.verdicts) == {probe.name for probe in PROBES}
+    assert "progress of capability checks not written: refused" in caplog.text
+
+
+def refuse_progress() -> None:
+    """Let each update that leaves a report running fail."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TRIGGER refuse_progress BEFORE UPDATE ON gateway_capabilityreport"
+            " WHEN NEW.state = 'running' BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+
+
+def accept_progress() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER refuse_progress")
 
 
 def openai_at(base: str, key: str) -> Model:
