@@ -25,6 +25,9 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "gateway.config.settings"
 
 from gateway.config.settings import *  # noqa: E402, F403 - all of them, and only then
 
+if "sqlite" in DATABASES["default"]["ENGINE"]:  # noqa: F405
+    # A connection to a database in memory does not wait for the lock of another one: it fails.
+    DATABASES["default"]["TEST"] = {"NAME": f"{_data_dir}/test.sqlite3"}  # noqa: F405
 PASSWORD_HASHERS = ["tests.hasher.QuickArgon2"]
 # Each test client would otherwise search all static files (60 ms); servers of tests serve them.
 SERVESTATIC_USE_FINDERS = SERVESTATIC_USE_STATIC_ROOT = False
