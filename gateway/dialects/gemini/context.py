@@ -25,6 +25,8 @@ SKIP_SIGNATURE = base64.b64encode(b"skip_thought_signature_validator").decode()
 # Signature kinds: of the part after the reasoning, and of the reasoning part itself.
 NEXT_PART_SIGNATURE = "thoughtSignature@0"
 SAME_PART_SIGNATURE = "thoughtSignature"
+# The spellings of the field with a part's signature.
+SIGNATURE_FIELDS = ("thoughtSignature", "thought_signature")
 
 THINKING_LEVELS = ("MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH")
 

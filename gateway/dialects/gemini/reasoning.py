@@ -18,13 +18,18 @@ from gateway.dialects.gemini.context import (
     GENERATION_CONFIG,
     NEXT_PART_SIGNATURE,
     SAME_PART_SIGNATURE,
+    SIGNATURE_FIELDS,
     SKIP_SIGNATURE,
     THINKING_LEVELS,
     Json,
     RenderContext,
 )
 from gateway.dialects.shared import state_tokens
-from gateway.dialects.shared.effort import drop_effort_of_disabled_reasoning, next_lower_effort
+from gateway.dialects.shared.effort import (
+    drop_effort_of_disabled_reasoning,
+    effort_for_budget,
+    next_lower_effort,
+)
 from gateway.dialects.shared.fields import boolean, enum_value, integer, mapping
 from gateway.dialects.shared.state_tokens import REASONING_REFUSED, Fields
 
@@ -44,8 +49,6 @@ BUDGET_BY_EFFORT = {
     "xhigh": 24_576,
     "max": 32_768,
 }
-# (maximum budget in tokens, effort it corresponds to).
-_EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16_000, "high"), (28_000, "xhigh"))
 
 
 # --- parsing a client's request -------------------------------------------------------------------
@@ -167,15 +170,7 @@ def _render_level(context: RenderContext, reasoning: ReasoningConfig) -> Json:
     effort, path = reasoning.effort, context.request.client_path("effort")
     if effort is None and reasoning.mode == "budget" and reasoning.budget is not None:
         path = context.request.client_path("budget")
-        effort = next(
-            (
-                effort_name
-                for max_budget, effort_name in _EFFORT_BY_MAX_BUDGET
-                if reasoning.budget <= max_budget
-            ),
-            "max",
-        )
-        sent_level = _nearest_effort(effort, levels)
+        sent_level = _nearest_effort(effort_for_budget(reasoning.budget), levels)
         reason = f"{context.model} accepts a reasoning level, not a token budget"
         context.approximate(path, reason, before=reasoning.budget, after=sent_level.upper())
         return {"thinkingLevel": sent_level.upper()}
@@ -204,7 +199,6 @@ def _nearest_effort(effort: str, efforts: tuple[str, ...]) -> str:
 MISSING_SIGNATURE = (
     "no thought signature is known for this step: a placeholder that skips validation is sent"
 )
-_SIGNATURE_NAMES = ("thoughtSignature", "thought_signature")
 _CALL_NAMES = ("functionCall", "function_call")
 # Parts that only carried the signature, which the API rejects or ignores without it.
 _EMPTY_PARTS: tuple[Json, ...] = ({}, {"text": ""}, {"text": "", "thought": True})
@@ -325,7 +319,7 @@ def drop_state(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation
 
     A model that requires them gets the value that its validator skips.
     """
-    markers = tuple(f'"{name}"'.encode() for name in _SIGNATURE_NAMES + _CALL_NAMES)
+    markers = tuple(f'"{name}"'.encode() for name in SIGNATURE_FIELDS + _CALL_NAMES)
     return state_tokens.edit_items(fields, "contents", markers, _drop_content_state, traits)
 
 
@@ -343,7 +337,7 @@ def _drop_content_state(
             remaining_parts.append(part)
             continue
         part_path = f"{path}.parts[{index}]"
-        signatures = [name for name in _SIGNATURE_NAMES if name in part]
+        signatures = [name for name in SIGNATURE_FIELDS if name in part]
         unsigned_part = {name: value for name, value in part.items() if name not in signatures}
         report += [dropped_field(f"{part_path}.{name}", REASONING_REFUSED) for name in signatures]
         if requires_signature and any(name in part for name in _CALL_NAMES):

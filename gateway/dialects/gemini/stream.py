@@ -36,6 +36,7 @@ from gateway.dialects.gemini.context import (
     NAME,
     NEXT_PART_SIGNATURE,
     SAME_PART_SIGNATURE,
+    SIGNATURE_FIELDS,
     TRAFFIC_TIERS,
     Json,
 )
@@ -91,7 +92,6 @@ from gateway.framing.sse import Frame
 # an empty one is created. There is no final frame, so the response ends with the stream.
 
 _BLOCKED_PREFIX = "Blocked by provider: "
-_SIGNATURE_FIELDS = ("thoughtSignature", "thought_signature")
 
 
 class GeminiStreamParser:
@@ -279,7 +279,7 @@ class GeminiStreamParser:
             if part.get("thought") is True:
                 return events + self._reasoning_events(part["text"], signature_value)
             return events + self._text_events(part["text"], signature_value)
-        if signature_value and part.keys() <= {*_SIGNATURE_FIELDS, "thought"}:
+        if signature_value and part.keys() <= {*SIGNATURE_FIELDS, "thought"}:
             return events + self._trailing_signature_events(signature_value)
         return events + self._native_events(part, signature_value)
 
@@ -383,7 +383,7 @@ def _refusal_events(block_reason: str) -> list[Event]:
 
 def _signature_value(part: Json) -> str:
     """The signature of a part, in either spelling; empty if it has none."""
-    values = (part.get(name) for name in _SIGNATURE_FIELDS)
+    values = (part.get(name) for name in SIGNATURE_FIELDS)
     return next((value for value in values if isinstance(value, str)), "")
 
 

@@ -31,6 +31,7 @@ from gateway.dialects.ollama.tools import parameters_schema, parse_tools, render
 from gateway.dialects.shared.effort import (
     EFFORTS,
     drop_effort_of_disabled_reasoning,
+    effort_for_budget,
     next_lower_effort,
 )
 from gateway.dialects.shared.fields import (
@@ -165,9 +166,6 @@ def _parse_reasoning_config(body: Json) -> ReasoningConfig | None:
 
 # --- a provider's request -------------------------------------------------------------------------
 
-# The maximum reasoning budget, in tokens, of each effort.
-_EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
-
 
 def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send, and its adaptations. Raises GatewayError."""
@@ -274,14 +272,7 @@ def _select_think_value(
     """`true`, or an effort if the model supports several."""
     effort, efforts = reasoning.effort, context.traits.efforts
     if effort is None and reasoning.budget is not None:
-        effort = next(
-            (
-                effort_name
-                for max_budget, effort_name in _EFFORT_BY_MAX_BUDGET
-                if reasoning.budget <= max_budget
-            ),
-            "max",
-        )
+        effort = effort_for_budget(reasoning.budget)
         fallback = effort if efforts else "true"
         reason = "this model does not support a token budget"
         context.approximate(
