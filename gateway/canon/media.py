@@ -6,6 +6,8 @@ import base64
 import binascii
 import mimetypes
 
+# The media type that marks a document as a search result, which has a source.
+SEARCH_RESULT_MEDIA_TYPE = "application/x-search-result"
 # The first bytes of a file -> its media type.
 _MAGIC_BYTES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),

@@ -10,7 +10,13 @@ from typing import Any, assert_never
 from msgspec.structs import replace
 
 from gateway.canon.errors import GatewayError, invalid, unsupported
-from gateway.canon.media import decode_text_file, parse_data_url, resolve_media_type, sniff_base64
+from gateway.canon.media import (
+    SEARCH_RESULT_MEDIA_TYPE,
+    decode_text_file,
+    parse_data_url,
+    resolve_media_type,
+    sniff_base64,
+)
 from gateway.canon.request import (
     Audio,
     CacheBreakpoint,
@@ -30,7 +36,6 @@ from gateway.canon.request import (
 from gateway.canon.signature import is_from_target, recover_reasoning_text, unwrap_signature
 from gateway.dialects.anthropic_messages.context import (
     NAME,
-    SEARCH_RESULT_MEDIA_TYPE,
     Json,
     RenderContext,
 )

@@ -12,12 +12,8 @@ from gateway.dialects.shared.render_context import CallIds
 NAME = "anthropic_messages"
 Json = dict[str, Any]
 
-# The two versions of the API; the newer one refuses sampling fields.
+# The older version of the API; the newer one refuses sampling fields.
 VERSION = "2023-06-01"
-
-# A search result is a document with a source; this media type distinguishes the two.
-SEARCH_RESULT_MEDIA_TYPE = "application/x-search-result"
-
 
 # canonical field -> its path in this dialect's requests, where the names differ.
 FIELD_PATHS: dict[str, str] = {
@@ -42,9 +38,8 @@ FIELD_PATHS: dict[str, str] = {
 # (`output_config.task_budget`), so that a report can name them.
 NESTED_OBJECTS = ("output_config", "metadata", "thinking")
 
-# `thinking.display` <-> how much reasoning the client sees.
+# `thinking.display` -> how much reasoning the client sees.
 VISIBILITY_BY_DISPLAY = {"omitted": "none", "summarized": "summary"}
-DISPLAY_BY_VISIBILITY = {"none": "omitted", "summary": "summarized", "raw": "summarized"}
 
 # `stop_reason` <-> canonical; any other value is read as a normal stop.
 FINISH_REASONS = {

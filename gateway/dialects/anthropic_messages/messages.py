@@ -23,6 +23,7 @@ from gateway.dialects.anthropic_messages.blocks import (
 from gateway.dialects.anthropic_messages.context import Json, RenderContext
 from gateway.dialects.anthropic_messages.reasoning import parse_effort
 from gateway.dialects.shared.fields import required_messages, text
+from gateway.dialects.shared.render_context import PLACEHOLDER_TEXT
 
 # --- a client's messages --------------------------------------------------------------------------
 
@@ -56,7 +57,6 @@ def _parse_turn(message: Json, path: str, extra: Json) -> Turn:
 
 # --- a provider's messages ------------------------------------------------------------------------
 
-PLACEHOLDER_TEXT = "(conversation start)"
 # A last assistant message that ends with one of these is a prefill.
 _PREFILL_BLOCK_TYPES = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "document"})
 # Parts that only an assistant message can contain.
@@ -101,7 +101,7 @@ def render_messages(context: RenderContext, system: list[Json]) -> list[Json]:
         rendered_turns = _arrange_system_messages(context, rendered_turns, system)
     messages = _merge_messages(context, rendered_turns)
     if not messages or messages[0]["role"] == "assistant":
-        context.report_placeholder(PLACEHOLDER_TEXT)
+        context.report_placeholder()
         messages.insert(
             0, {"role": "user", "content": [{"type": "text", "text": PLACEHOLDER_TEXT}]}
         )

@@ -16,14 +16,18 @@ from gateway.dialects.anthropic_messages.blocks import (
     can_be_replayed,
 )
 from gateway.dialects.anthropic_messages.context import (
-    DISPLAY_BY_VISIBILITY,
     NAME,
     VISIBILITY_BY_DISPLAY,
     Json,
     RenderContext,
 )
 from gateway.dialects.shared import code_execution, state_tokens
-from gateway.dialects.shared.claude import MIN_BUDGET, REASONING_SKIPPED, budget_below
+from gateway.dialects.shared.claude import (
+    DISPLAY_BY_VISIBILITY,
+    MIN_BUDGET,
+    REASONING_SKIPPED,
+    budget_below,
+)
 from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, EFFORTS, effort_for_budget
 from gateway.dialects.shared.fields import enum_value, integer, mapping, text
 from gateway.dialects.shared.state_tokens import (

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gateway.canon.errors import GatewayError, invalid
-from gateway.canon.media import resolve_media_type
+from gateway.canon.media import SEARCH_RESULT_MEDIA_TYPE, resolve_media_type
 from gateway.canon.request import (
     Audio,
     CacheBreakpoint,
@@ -34,7 +34,6 @@ from gateway.dialects.bedrock_converse.context import (
     DOCUMENT_FORMATS,
     IMAGE_FORMATS,
     NAME,
-    SEARCH_RESULT_MEDIA_TYPE,
     Json,
 )
 from gateway.dialects.bedrock_converse.response import parse_citation

@@ -17,9 +17,6 @@ Json = dict[str, Any]
 # Fields that are specific to a model, which Converse passes on unread.
 MODEL_FIELDS = "additionalModelRequestFields"
 
-# How other dialects mark a document that is a search result.
-SEARCH_RESULT_MEDIA_TYPE = "application/x-search-result"
-
 # `stopReason` -> canonical; any other value is read as a normal stop.
 FINISH_REASONS = {
     "end_turn": "stop",

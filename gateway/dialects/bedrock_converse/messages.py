@@ -7,7 +7,7 @@ import re
 from typing import assert_never
 
 from gateway.canon.errors import GatewayError, unsupported
-from gateway.canon.media import resolve_media_type, sniff_base64
+from gateway.canon.media import SEARCH_RESULT_MEDIA_TYPE, resolve_media_type, sniff_base64
 from gateway.canon.request import (
     Audio,
     CacheBreakpoint,
@@ -30,11 +30,11 @@ from gateway.dialects.bedrock_converse.context import (
     DOCUMENT_FORMATS,
     IMAGE_FORMATS,
     NAME,
-    SEARCH_RESULT_MEDIA_TYPE,
     Json,
     RenderContext,
 )
 from gateway.dialects.shared.fields import join_path
+from gateway.dialects.shared.render_context import PLACEHOLDER_TEXT
 
 # --- messages -------------------------------------------------------------------------------------
 #
@@ -42,7 +42,6 @@ from gateway.dialects.shared.fields import join_path
 # text next to it, a message has few documents and images, and tool results come in the turn
 # after their calls.
 
-PLACEHOLDER_TEXT = "(conversation start)"
 _DOCUMENT_CAPTION = "See the document."
 _ACKNOWLEDGEMENT = "(noted)"
 # Maximum number of blocks of a type in one message (docs.aws.amazon.com, Message, 2026).
@@ -152,7 +151,7 @@ def _append_blocks(messages: list[Json], role: str, blocks: list[Json]) -> None:
 def _insert_first_user_message(context: RenderContext, messages: list[Json]) -> None:
     if messages and messages[0]["role"] == "user":
         return
-    context.report_placeholder(PLACEHOLDER_TEXT)
+    context.report_placeholder()
     messages.insert(0, {"role": "user", "content": [{"text": PLACEHOLDER_TEXT}]})
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from gateway.canon.request import ReasoningConfig
 from gateway.dialects.bedrock_converse.context import Json, RenderContext
-from gateway.dialects.shared.claude import MIN_BUDGET, REASONING_SKIPPED, budget_below
+from gateway.dialects.shared.claude import (
+    DISPLAY_BY_VISIBILITY,
+    MIN_BUDGET,
+    REASONING_SKIPPED,
+    budget_below,
+)
 from gateway.dialects.shared.effort import (
     BUDGET_BY_EFFORT,
     drop_effort_of_disabled_reasoning,
     effort_for_budget,
 )
-
-_DISPLAY_BY_VISIBILITY = {"none": "omitted", "summary": "summarized", "raw": "summarized"}
 
 
 def render_reasoning_config(context: RenderContext, body: Json) -> None:
@@ -84,7 +87,7 @@ def _render_adaptive(context: RenderContext, body: Json, reasoning: ReasoningCon
         context.approximate(
             context.request.client_path("visible"), "reasoning is shown as summaries"
         )
-    display = _DISPLAY_BY_VISIBILITY[reasoning.visible or "summary"]
+    display = DISPLAY_BY_VISIBILITY[reasoning.visible or "summary"]
     context.model_fields["thinking"] = {"type": "adaptive", "display": display}
     context.render_effort(body, effort)
 

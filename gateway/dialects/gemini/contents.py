@@ -57,6 +57,7 @@ from gateway.dialects.shared.fields import (
     required_text,
     text,
 )
+from gateway.dialects.shared.render_context import PLACEHOLDER_TEXT
 
 # --- a client's contents --------------------------------------------------------------------------
 #
@@ -567,7 +568,6 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> tuple[lis
 
 # --- a provider's contents ------------------------------------------------------------------------
 
-PLACEHOLDER_TEXT = "(conversation start)"
 _TRAILING_INDEX = re.compile(r"\[\d+\]$")
 
 
@@ -661,7 +661,7 @@ def _append_parts(contents: list[Json], role: str, parts: list[Json]) -> None:
 def _insert_first_user_content(context: RenderContext, contents: list[Json]) -> None:
     if contents and contents[0]["role"] == "user":
         return
-    context.report_placeholder(PLACEHOLDER_TEXT)
+    context.report_placeholder()
     contents.insert(0, {"role": "user", "parts": [{"text": PLACEHOLDER_TEXT}]})
 
 

@@ -31,6 +31,8 @@ MIN_BUDGET = 1024
 # tools", "Schemas contains too many optional parameters"; platform.claude.com, structured outputs,
 # 2026-08; camel-ai/camel#4171).
 _MAX_STRICT_TOOLS, _MAX_OPTIONAL_PARAMETERS, _MAX_UNION_PARAMETERS = 20, 24, 16
+# How much reasoning the client sees -> `thinking.display`.
+DISPLAY_BY_VISIBILITY = {"none": "omitted", "summary": "summarized", "raw": "summarized"}
 # Why a response has none of the reasoning that was requested.
 REASONING_SKIPPED = (
     "no reasoning in this response: the reasoning before the last tool calls is missing"

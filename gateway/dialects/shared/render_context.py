@@ -38,6 +38,8 @@ from gateway.dialects.shared.web_search import WebSearch
 
 # How an `allowed` tool choice is sent to a target without one.
 ONLY_ALLOWED_SENT = "only the allowed tools are sent; the list changes, so prompt caches miss"
+# The user's message before a conversation that begins with another one.
+PLACEHOLDER_TEXT = "(conversation start)"
 # Claude Code's first system block.
 _BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 
@@ -170,8 +172,8 @@ class BaseRenderContext(ReportingContext):
             self.request.instructions[0].path if self.request.instructions else "", reason
         )
 
-    def report_placeholder(self, text: str) -> None:
-        """Report that a user's message with this text is inserted before all others."""
+    def report_placeholder(self) -> None:
+        """Report that a user's message with PLACEHOLDER_TEXT is inserted before all others."""
         turns, instructions = self.request.turns, self.request.instructions
         if turns or not instructions:
             reason = "a placeholder user turn is inserted before the leading assistant turn"
@@ -181,7 +183,7 @@ class BaseRenderContext(ReportingContext):
         reason = (
             "a placeholder user turn is inserted: the target requires one besides the instructions"
         )
-        self.default(instructions[0].path, reason, after=text)
+        self.default(instructions[0].path, reason, after=PLACEHOLDER_TEXT)
 
     def clamp_max_tokens(self, minimum: int) -> int | None:
         """The output limit to send, between `minimum` and the model's own limit."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.fold import unfold_response
+from gateway.canon.media import SEARCH_RESULT_MEDIA_TYPE
 from gateway.canon.request import (
     CacheBreakpoint,
     Citation,
@@ -31,7 +32,6 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
-from gateway.dialects.anthropic_messages.context import SEARCH_RESULT_MEDIA_TYPE
 from gateway.dialects.base import RenderedRequest
 from tests.dialects.anthropic_messages.make import (
     PDF,

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.canon.errors import GatewayError
+from gateway.canon.media import SEARCH_RESULT_MEDIA_TYPE
 from gateway.canon.request import (
     Audio,
     CacheBreakpoint,
@@ -29,7 +30,6 @@ from gateway.canon.request import (
     Turn,
 )
 from gateway.dialects.bedrock_converse import DIALECT
-from gateway.dialects.bedrock_converse.context import SEARCH_RESULT_MEDIA_TYPE
 from tests.dialects.bedrock_converse.make import (
     CLAUDE,
     CLAUDE_NOW,
