@@ -7,13 +7,12 @@ from typing import Any
 from gateway.canon.naming import assign_tool_name, assign_tool_names, render_tool_id
 from gateway.canon.request import CacheBreakpoint, Request
 from gateway.canon.traits import Traits
+from gateway.dialects.shared.openai_cache import parse_openai_breakpoint, render_openai_breakpoint
 from gateway.dialects.shared.render_context import DeduplicatingRenderContext
 
 NAME_LIMIT = 64
 # OpenAI's limit for call ids is shorter in Chat than in Responses.
 _CHAT_ID_RULES = {"any64": "any40"}
-# Canonical TTL of a cache breakpoint -> OpenAI's.
-BREAKPOINT_TTL = {"5m": "30m", "1h": "12h"}
 
 
 class ChatRenderContext(DeduplicatingRenderContext):
@@ -65,12 +64,6 @@ class ChatRenderContext(DeduplicatingRenderContext):
         return f"{model} does not support cache breakpoints here"
 
 
-def render_openai_breakpoint(cache: CacheBreakpoint) -> dict[str, str]:
-    """An OpenAI `prompt_cache_breakpoint`."""
-    ttl = BREAKPOINT_TTL.get(cache.ttl or "")
-    return {"mode": "explicit", "ttl": ttl} if ttl else {"mode": "explicit"}
-
-
 def cache_control(cache: CacheBreakpoint) -> dict[str, str]:
     """OpenRouter's `cache_control`, which is Anthropic's."""
     return {"type": "ephemeral", "ttl": cache.ttl} if cache.ttl else {"type": "ephemeral"}
@@ -82,8 +75,4 @@ def parse_cache_breakpoint(part: dict[str, Any]) -> CacheBreakpoint | None:
     if isinstance(cache_control_field, dict):
         ttl = cache_control_field.get("ttl")
         return CacheBreakpoint(ttl=ttl if isinstance(ttl, str) else None)
-    cache_breakpoint = part.get("prompt_cache_breakpoint")
-    if isinstance(cache_breakpoint, dict):
-        ttl = next((k for k, v in BREAKPOINT_TTL.items() if v == cache_breakpoint.get("ttl")), None)
-        return CacheBreakpoint(ttl=ttl)
-    return None
+    return parse_openai_breakpoint(part)

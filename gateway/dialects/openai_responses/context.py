@@ -8,6 +8,7 @@ from gateway.canon.adaptation import Adaptation, AdaptationReport
 from gateway.canon.naming import assign_tool_names, render_tool_id
 from gateway.canon.request import CacheBreakpoint, Request
 from gateway.canon.traits import Traits
+from gateway.dialects.shared.openai_cache import render_openai_breakpoint
 from gateway.dialects.shared.render_context import BaseRenderContext, tool_names_in
 
 NAME = "openai_responses"
@@ -79,8 +80,6 @@ def is_client_tool_search(item: Json) -> bool:
 
 
 _NAME_LIMIT = 64
-# Canonical TTL of a cache breakpoint <-> OpenAI's.
-_OPENAI_TTL = {"5m": "30m", "1h": "12h"}
 
 
 class ResponsesRenderContext(BaseRenderContext):
@@ -133,9 +132,7 @@ class ResponsesRenderContext(BaseRenderContext):
         if cache is None:
             return part
         if self.traits.cache == "breakpoints":
-            ttl = _OPENAI_TTL.get(cache.ttl or "")
-            point = {"mode": "explicit", "ttl": ttl} if ttl else {"mode": "explicit"}
-            part["prompt_cache_breakpoint"] = point
+            part["prompt_cache_breakpoint"] = render_openai_breakpoint(cache)
         else:
             self.drop_cache_marks(cache)
         return part
@@ -144,20 +141,3 @@ class ResponsesRenderContext(BaseRenderContext):
         if self.traits.cache == "implicit":
             return f"{self.model} caches implicitly"
         return f"{self.model} does not support cache breakpoints here"
-
-
-def parse_cache_breakpoint(part: Json) -> CacheBreakpoint | None:
-    """The cache breakpoint of a client's part."""
-    cache_breakpoint = part.get("prompt_cache_breakpoint")
-    if not isinstance(cache_breakpoint, dict):
-        return None
-    return CacheBreakpoint(
-        ttl=next(
-            (
-                ttl
-                for ttl, openai_ttl in _OPENAI_TTL.items()
-                if openai_ttl == cache_breakpoint.get("ttl")
-            ),
-            None,
-        )
-    )

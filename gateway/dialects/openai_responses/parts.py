@@ -35,7 +35,6 @@ from gateway.dialects.openai_responses.context import (
     NAME,
     Json,
     ResponsesRenderContext,
-    parse_cache_breakpoint,
 )
 from gateway.dialects.shared.fields import (
     integer_or_none,
@@ -49,6 +48,7 @@ from gateway.dialects.shared.fields import (
     web_url,
     wrong_type,
 )
+from gateway.dialects.shared.openai_cache import parse_openai_breakpoint
 
 # --- citations ------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ def _parse_text(part: Json, path: str) -> Text:
     return Text(
         text=part_text,
         citations=parse_citations(part.get("annotations")),
-        cache=parse_cache_breakpoint(part),
+        cache=parse_openai_breakpoint(part),
         path=path,
     )
 
@@ -149,7 +149,7 @@ def _parse_detail(part: Json, path: str) -> str | None:
 
 def _parse_image(part: Json, path: str) -> Image:
     detail = _parse_detail(part, path)
-    cache = parse_cache_breakpoint(part)
+    cache = parse_openai_breakpoint(part)
     file_id = text(part, "file_id", path)
     if file_id is not None:
         return Image(file_id=file_id, detail=detail, cache=cache, path=path)
@@ -163,7 +163,7 @@ def _parse_image(part: Json, path: str) -> Image:
 
 
 def _parse_file(part: Json, path: str) -> Document:
-    title, cache = text(part, "filename", path), parse_cache_breakpoint(part)
+    title, cache = text(part, "filename", path), parse_openai_breakpoint(part)
     file_id, url = text(part, "file_id", path), text(part, "file_url", path)
     detail = _parse_detail(part, path)
     if file_id is not None:
