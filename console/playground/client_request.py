@@ -21,6 +21,7 @@ from console.playground.plan import (
 )
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.request import (
+    EFFORTS,
     Output,
     Part,
     Reasoning,
@@ -48,7 +49,6 @@ _BASE64 = frozenset({"gemini"})
 _STATE_ITEMS = frozenset({"openai_responses"})
 # Fields that the playground adds itself, so their loss is not reported.
 _IGNORED_LOSS_PATHS = frozenset({"name"})
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # Accepted token budgets of reasoning, and the breakpoints that a dialect's clients can set.
 _REASONING_BUDGETS = (0, 10**6)
 _CACHES: dict[str, Any] = {"anthropic_messages": "cache_control", "openai_chat": "cache_control"}
@@ -205,7 +205,7 @@ def render_body(dialect: str, request: Request) -> tuple[Json, list[Json]]:
         preset=_CLIENT_PROVIDER,
         model=request.model,
         reasoning=True,
-        efforts=_EFFORTS,
+        efforts=EFFORTS,
         reasoning_modes=("adaptive", "enabled", "disabled"),
         prefill=True,
         custom_tools=True,

@@ -23,9 +23,9 @@ from console.playground.plan import (
 )
 from console.playground.schemas import schema_error
 from console.playground.validation import FieldErrors, Invalid, Json, join_path
+from gateway.canon.request import EFFORTS
 
 MAX_TOOLS = 64
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 TOOL_CHOICES = ("auto", "none", "required")
 
 

@@ -250,13 +250,17 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 PLAIN_OUTPUT = Output()
 
 
+# Reasoning efforts, from the weakest to the strongest.
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+
 class ReasoningConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How much the model should reason, and how much of the reasoning is returned.
 
     Attributes:
         mode: `off`, `auto` (the model decides), `budget` (`budget` tokens) or
             None if the client set only an `effort`.
-        effort: none, minimal, low, medium, high, xhigh or max.
+        effort: one of EFFORTS.
         visible: `none` (signature only), `summary`, `raw`, or None if not set.
     """
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.canon.request import EFFORTS
 from gateway.providers.profile import Edit
 
 
@@ -35,7 +36,6 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
 OPENAI = ("openai", "azure_openai", "azure-openai-v1", "openai_responses")
 CLAUDE_SURFACES = ("anthropic", "azure-anthropic", "bedrock-anthropic", "vertex-anthropic")
 
-_ALL_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _REASONING_FROM_5_1 = ("none", "low", "medium", "high")
 _REASONING_FROM_5_2 = (*_REASONING_FROM_5_1, "xhigh")
 _REASONING_FROM_5_6 = (*_REASONING_FROM_5_2, "max")
@@ -370,7 +370,7 @@ OPEN_FAMILIES: tuple[Family, ...] = (
         presets=("groq",),
         traits={
             "efforts": ("none", "default"),
-            "effort_map": dict.fromkeys(_ALL_EFFORTS[1:], "default"),
+            "effort_map": dict.fromkeys(EFFORTS[1:], "default"),
         },
     ),
     # "The format defaults to raw" (console.groq.com/docs/reasoning), and at Cerebras for Qwen
@@ -600,7 +600,7 @@ COHERE: tuple[Family, ...] = (
     Family(
         model=r"command-a-(?:reasoning|plus)",
         presets=("cohere",),
-        traits={"reasoning": True, "efforts": _ALL_EFFORTS, "max_output": 32_000},
+        traits={"reasoning": True, "efforts": EFFORTS, "max_output": 32_000},
     ),
     Family(model=r"command-a-plus", presets=("cohere",), traits={"max_output": 64_000}),
     Family(
@@ -617,7 +617,7 @@ ROUTERS: tuple[Family, ...] = (
     Family(
         model=r"",
         presets=("openrouter",),
-        traits={"efforts": _ALL_EFFORTS},
+        traits={"efforts": EFFORTS},
     ),
 )
 

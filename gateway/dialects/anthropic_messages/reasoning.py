@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.errors import invalid
-from gateway.canon.request import ReasoningConfig
+from gateway.canon.request import EFFORTS, ReasoningConfig
 from gateway.canon.signature import is_from_target, recover_reasoning_text, unwrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages.blocks import (
@@ -28,7 +28,7 @@ from gateway.dialects.shared.claude import (
     REASONING_SKIPPED,
     budget_below,
 )
-from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, EFFORTS, effort_for_budget
+from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, effort_for_budget
 from gateway.dialects.shared.fields import enum_value, integer, mapping, text
 from gateway.dialects.shared.state_tokens import (
     REASONING_REFUSED,

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.canon.errors import invalid
 from gateway.canon.request import (
+    EFFORTS,
     CacheBreakpoint,
     Meta,
     Output,
@@ -30,7 +31,6 @@ from gateway.dialects.bedrock_converse.client_messages import (
 from gateway.dialects.bedrock_converse.context import MODEL_FIELDS, NAME, Json
 from gateway.dialects.bedrock_converse.known_fields import KNOWN_FIELDS
 from gateway.dialects.shared.claude import parse_betas
-from gateway.dialects.shared.effort import EFFORTS
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     boolean,

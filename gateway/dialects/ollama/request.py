@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.canon.errors import invalid, unsupported
 from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
-from gateway.canon.request import Output, ReasoningConfig, Request, Sampling, Text, Turn
+from gateway.canon.request import EFFORTS, Output, ReasoningConfig, Request, Sampling, Text, Turn
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.ollama.context import (
@@ -29,7 +29,6 @@ from gateway.dialects.ollama.messages import (
 )
 from gateway.dialects.ollama.tools import parameters_schema, parse_tools, render_tools
 from gateway.dialects.shared.effort import (
-    EFFORTS,
     drop_effort_of_disabled_reasoning,
     effort_for_budget,
     next_lower_effort,

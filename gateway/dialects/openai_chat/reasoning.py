@@ -8,14 +8,13 @@ import msgspec
 
 from gateway.canon.adaptation import Adaptation, dropped_field
 from gateway.canon.errors import invalid
-from gateway.canon.request import Reasoning, ReasoningConfig, Request, Signature, Turn
+from gateway.canon.request import EFFORTS, Reasoning, ReasoningConfig, Request, Signature, Turn
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_chat.context import ChatRenderContext
 from gateway.dialects.shared import state_tokens
 from gateway.dialects.shared.effort import (
-    EFFORTS,
     drop_effort_of_disabled_reasoning,
     requested_effort,
     supported_effort,

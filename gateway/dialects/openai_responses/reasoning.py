@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
-from gateway.canon.request import ReasoningConfig, Request
+from gateway.canon.request import EFFORTS, ReasoningConfig, Request
 from gateway.canon.signature import is_from_target, unwrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects.openai_responses.context import (
@@ -16,7 +16,6 @@ from gateway.dialects.openai_responses.context import (
 )
 from gateway.dialects.shared import code_execution, state_tokens
 from gateway.dialects.shared.effort import (
-    EFFORTS,
     drop_effort_of_disabled_reasoning,
     requested_effort,
     supported_effort,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.canon.request import ReasoningConfig
+from gateway.canon.request import EFFORTS, ReasoningConfig
 from gateway.dialects.shared.render_context import BaseRenderContext
 
-# From the weakest to the strongest.
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # For models that take tokens instead of an effort; the numbers are wire/spec.md's (3.6).
 BUDGET_BY_EFFORT = {
     "minimal": 1024,
