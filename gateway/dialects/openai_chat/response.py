@@ -35,7 +35,7 @@ from gateway.dialects.openai_chat.reasoning import (
 from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.failed_streams import malformed_output_error
-from gateway.dialects.shared.fields import native_kind
+from gateway.dialects.shared.fields import native_kind, object_or_empty, token_count
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
 from gateway.dialects.shared.openai_response import (
     CHAT_TIERS,
@@ -388,31 +388,29 @@ def _parse_unusual_usage(usage: Any) -> Usage | None:
     """The counts in a `usage` object with other fields or types than OpenAI's."""
     if not isinstance(usage, dict):
         return None
-    details: Any = usage.get("prompt_tokens_details")
-    details = details if isinstance(details, dict) else {}
-    cache_read = _token_count(details.get("cached_tokens"))
+    details = object_or_empty(usage.get("prompt_tokens_details"))
+    cache_read = token_count(details, "cached_tokens")
     if cache_read is None:
-        cache_read = _token_count(usage.get("prompt_cache_hit_tokens"))
+        cache_read = token_count(usage, "prompt_cache_hit_tokens")
     if cache_read is None:
-        cache_read = _token_count(usage.get("cached_tokens"))
-    cache_write = _token_count(details.get("cache_write_tokens"))
+        cache_read = token_count(usage, "cached_tokens")
+    cache_write = token_count(details, "cache_write_tokens")
     if cache_write is None:
-        cache_write = _token_count(usage.get("cache_write_tokens"))
-    output = _token_count(usage.get("completion_tokens"))
-    prompt = _token_count(usage.get("prompt_tokens"))
-    total = _token_count(usage.get("total_tokens"))
+        cache_write = token_count(usage, "cache_write_tokens")
+    output = token_count(usage, "completion_tokens")
+    prompt = token_count(usage, "prompt_tokens")
+    total = token_count(usage, "total_tokens")
     if prompt is None and output is not None and total is not None:
         prompt = max(0, total - output)
-    uncached = _token_count(usage.get("prompt_cache_miss_tokens"))
+    uncached = token_count(usage, "prompt_cache_miss_tokens")
     if prompt is not None:
         uncached = max(0, prompt - (cache_read or 0) - (cache_write or 0))
     if uncached is None and output is None and cache_read is None:
         return None
-    details = usage.get("completion_tokens_details")
-    details = details if isinstance(details, dict) else {}
-    reasoning = _token_count(details.get("reasoning_tokens"))
+    details = object_or_empty(usage.get("completion_tokens_details"))
+    reasoning = token_count(details, "reasoning_tokens")
     if reasoning is None:
-        reasoning = _token_count(usage.get("reasoning_tokens"))
+        reasoning = token_count(usage, "reasoning_tokens")
     if prompt is not None and output is not None and total is not None:
         cached_tokens = (cache_read or 0) + (cache_write or 0)
         remaining_tokens = total - prompt - output
@@ -444,15 +442,6 @@ def _is_separate_reasoning(
     if reasoning is not None:
         return remaining_tokens == reasoning
     return remaining_tokens != cached and usage.get("prompt_audio_seconds") is None
-
-
-def _token_count(value: Any) -> int | None:
-    """The value as a token count; None if it is not an integer."""
-    if type(value) is int:
-        return value if value > 0 else 0
-    if type(value) is float and value.is_integer():
-        return max(0, int(value))
-    return None
 
 
 # --- usage and finish reason of a response that passes through ------------------------------------

@@ -38,7 +38,7 @@ from gateway.dialects.shared.failed_streams import (
     failed_events,
     malformed_output_error,
 )
-from gateway.dialects.shared.fields import list_or_empty
+from gateway.dialects.shared.fields import list_or_empty, object_or_empty, token_count
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload, render_error_body
 from gateway.dialects.shared.openai_response import render_completion_usage
 from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost
@@ -408,32 +408,20 @@ def parse_usage(usage: Any) -> Usage | None:
     """The counts in a `usage` object; None if it contains none."""
     if not isinstance(usage, dict):
         return None
-    prompt, output = _token_count(usage, "prompt_tokens"), _token_count(usage, "completion_tokens")
+    prompt, output = token_count(usage, "prompt_tokens"), token_count(usage, "completion_tokens")
     if prompt is None and output is None:
         return None
-    details = _object_or_empty(usage, "prompt_tokens_details")
-    cache_read = _token_count(details, "cached_tokens")
-    cache_write = _token_count(details, "cache_write_tokens")
+    details = object_or_empty(usage.get("prompt_tokens_details"))
+    cache_read = token_count(details, "cached_tokens")
+    cache_write = token_count(details, "cache_write_tokens")
     cached_tokens = (cache_read or 0) + (cache_write or 0)
-    reasoning = _token_count(
-        _object_or_empty(usage, "completion_tokens_details"), "reasoning_tokens"
-    )
+    output_details = object_or_empty(usage.get("completion_tokens_details"))
     return Usage(
         input=None if prompt is None else max(0, prompt - cached_tokens),
         cache_read=cache_read,
         cache_write=cache_write,
         output=output,
-        reasoning=reasoning,
+        reasoning=token_count(output_details, "reasoning_tokens"),
         provider_cost=None if COST_FIELDS.isdisjoint(usage) else parse_reported_cost(usage),
         native=usage,
     )
-
-
-def _object_or_empty(usage: Json, key: str) -> Json:
-    value = usage.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _token_count(counts: Json, name: str) -> int | None:
-    value = counts.get(name)
-    return max(0, value) if type(value) is int else None

@@ -43,7 +43,7 @@ from gateway.dialects.openai_responses.items import (
 from gateway.dialects.openai_responses.parts import render_citation
 from gateway.dialects.shared import code_execution, image_generation, mcp
 from gateway.dialects.shared.failed_streams import malformed_output_error
-from gateway.dialects.shared.fields import native_kind
+from gateway.dialects.shared.fields import native_kind, object_or_empty, token_count
 from gateway.dialects.shared.openai_errors import client_message, parse_error_payload
 from gateway.dialects.shared.openai_response import (
     RESPONSES_TIERS,
@@ -444,8 +444,6 @@ def render_finish(finish: Finish, *, has_refusal: bool) -> Json:
 
 # --- usage ----------------------------------------------------------------------------------------
 
-_EMPTY_OBJECT: Json = {}
-
 
 def parse_usage(usage: Any, tool_usage: Any = None) -> Usage | None:
     """The counts in the `usage` and `tool_usage` of a response; None if `usage` contains none.
@@ -455,44 +453,31 @@ def parse_usage(usage: Any, tool_usage: Any = None) -> Usage | None:
     """
     if not isinstance(usage, dict):
         return None
-    details = _object_or_empty(usage, "input_tokens_details")
-    prompt, output = _token_count(usage, "input_tokens"), _token_count(usage, "output_tokens")
-    cache_read, cache_write = (
-        _token_count(details, "cached_tokens"),
-        _token_count(details, "cache_write_tokens"),
-    )
+    details = object_or_empty(usage.get("input_tokens_details"))
+    prompt, output = token_count(usage, "input_tokens"), token_count(usage, "output_tokens")
+    cache_read = token_count(details, "cached_tokens")
+    cache_write = token_count(details, "cache_write_tokens")
     if prompt is None and output is None:
         return None
-    tools = tool_usage if isinstance(tool_usage, dict) else _EMPTY_OBJECT
-    split = _object_or_empty(details, "cache_write_tokens_details")
-    reasoning = _token_count(_object_or_empty(usage, "output_tokens_details"), "reasoning_tokens")
+    searches = object_or_empty(object_or_empty(tool_usage).get("web_search"))
+    split = object_or_empty(details.get("cache_write_tokens_details"))
+    output_details = object_or_empty(usage.get("output_tokens_details"))
+    reasoning = token_count(output_details, "reasoning_tokens")
     if reasoning and prompt is not None and output is not None:
-        total = _token_count(usage, "total_tokens")
+        total = token_count(usage, "total_tokens")
         if total == prompt + output + reasoning:  # it is not part of the output
             output += reasoning
     return Usage(
         input=None if prompt is None else max(0, prompt - (cache_read or 0) - (cache_write or 0)),
         cache_read=cache_read,
         cache_write=cache_write,
-        cache_write_1h=_token_count(split, "ttl_12h_tokens"),
+        cache_write_1h=token_count(split, "ttl_12h_tokens"),
         output=output,
         reasoning=reasoning,
-        web_searches=_token_count(_object_or_empty(tools, "web_search"), "num_requests"),
+        web_searches=token_count(searches, "num_requests"),
         provider_cost=(None if COST_FIELDS.isdisjoint(usage) else parse_reported_cost(usage)),
         native=usage,
     )
-
-
-def _object_or_empty(holder: Json, key: str) -> Json:
-    value = holder.get(key)
-    return value if isinstance(value, dict) else _EMPTY_OBJECT
-
-
-def _token_count(counts: Json, name: str) -> int | None:
-    value = counts.get(name)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return max(0, value) if type(value) is int else None
 
 
 def render_usage(usage: Usage | None) -> Json | None:

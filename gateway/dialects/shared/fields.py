@@ -244,8 +244,13 @@ def object_or_empty(value: Any) -> dict[str, Any]:
 
 
 def token_count(usage: dict[str, Any], name: str) -> int | None:
-    """The number of tokens in a field; None if it is not reported, and never negative."""
+    """The number of tokens in a field; None if it is not reported, and never negative.
+
+    Some providers report whole numbers as floats.
+    """
     value = usage.get(name)
+    if type(value) is float and value.is_integer():
+        value = int(value)
     if type(value) is not int:
         return None
     return value if value > 0 else 0
