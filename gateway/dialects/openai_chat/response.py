@@ -61,10 +61,6 @@ class _MessageBuilder:
         self.media: Json = {}
         self.report = report
 
-    def record_loss(self, item: Adaptation) -> None:
-        """Report a loss once."""
-        self.report.add(item)
-
 
 def render_response(
     response: Response, context: ResponseContext
@@ -139,9 +135,7 @@ def _render_choice(
     for part in response.parts:
         _add_part(builder, part)
     if finish.reason == "pause":
-        builder.record_loss(
-            approximated_field("finish_reason", "a paused turn is shown as stopped")
-        )
+        builder.report.add(approximated_field("finish_reason", "a paused turn is shown as stopped"))
     has_refusal = builder.refusal is not None
     if not has_refusal and finish.reason in {"filter", "refusal"}:
         builder.refusal = finish.explanation
@@ -181,7 +175,7 @@ def _render_message(builder: _MessageBuilder, context: ResponseContext) -> Json:
     if builder.calls and uses_functions(context):
         message[FUNCTION_CALL] = builder.calls[0]["function"]
         if len(builder.calls) > 1:
-            builder.record_loss(ONLY_FIRST_CALL)
+            builder.report.add(ONLY_FIRST_CALL)
     elif builder.calls:
         message["tool_calls"] = builder.calls
     return message | builder.media
@@ -198,7 +192,7 @@ def _add_part(builder: _MessageBuilder, part: Part) -> None:
                     builder.annotations.append(annotation)
                 else:
                     reason = "OpenAI Chat does not support sources without a URL"
-                    builder.record_loss(dropped_field("annotations", reason))
+                    builder.report.add(dropped_field("annotations", reason))
         case Reasoning():
             builder.reasoning += part.text
             if part.signature is not None:
@@ -215,7 +209,7 @@ def _add_part(builder: _MessageBuilder, part: Part) -> None:
             _add_native(builder, part)
         case Image() | Document() | Audio() | ToolResult():
             kind = type(part).__name__.lower()
-            builder.record_loss(
+            builder.report.add(
                 dropped_field(f"content.{kind}", "no equivalent in an OpenAI Chat response")
             )
         case _:
@@ -239,7 +233,7 @@ def _render_tool_call(call: ToolCall) -> Json:
 def _add_native(builder: _MessageBuilder, part: Native) -> None:
     if part.dialect != NAME:
         kind = native_kind(part.data)
-        builder.record_loss(dropped_field(f"content.{kind}", "no equivalent in OpenAI Chat"))
+        builder.report.add(dropped_field(f"content.{kind}", "no equivalent in OpenAI Chat"))
         return
     field = part.data.get("type", "")
     fields = {key: value for key, value in part.data.items() if key != "type"}

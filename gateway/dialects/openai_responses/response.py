@@ -72,7 +72,7 @@ def render_response(
         output.add(Refusal(text=finish.explanation))
         has_refusal = True
     if finish.reason == "pause":
-        output.record_loss(approximated_field("status", "a paused turn is shown as completed"))
+        output.report.add(approximated_field("status", "a paused turn is shown as completed"))
     output.add_logprobs(token_logprobs(response))
     finish_fields = render_finish(finish, has_refusal=has_refusal)
     output.close(finish_fields["status"])
@@ -125,15 +125,11 @@ class _OutputBuilder:
                 self._add_native(part)
             case Image() | Document() | Audio() | ToolResult():
                 kind = type(part).__name__.lower()
-                self.record_loss(
+                self.report.add(
                     dropped_field(f"output.{kind}", "no equivalent in OpenAI Responses")
                 )
             case _:
                 assert_never(part)
-
-    def record_loss(self, adaptation: Adaptation) -> None:
-        """Report a loss once."""
-        self.report.add(adaptation)
 
     def add_logprobs(self, tokens: list[Json]) -> None:
         """Put the log probabilities of the response into its first text part."""
@@ -178,7 +174,7 @@ class _OutputBuilder:
             if annotation is not None:
                 part["annotations"].append(annotation)
             else:
-                self.record_loss(unlinked_source_drop())
+                self.report.add(unlinked_source_drop())
 
     def _add_refusal(self, refusal: Refusal) -> None:
         content = self._message_content()
@@ -239,7 +235,7 @@ class _OutputBuilder:
                 replace(run, result=code_output), self._context.id
             )
             for adaptation in code_losses(part.data):
-                self.record_loss(adaptation)
+                self.report.add(adaptation)
         elif image := image_generation.read_image(part.data):
             item_id = self._new_item_id(image_generation.CALL)
             self._add_item({"id": item_id, **image_generation.render_call_item(image)})
@@ -250,12 +246,12 @@ class _OutputBuilder:
         """Add the result of a search to its item."""
         result = read_result(data)
         if result is None or result.id not in self._searches:
-            self.record_loss(unsupported_part_drop(data))
+            self.report.add(unsupported_part_drop(data))
             return
         search, item = self._searches.pop(result.id)
         item |= render_search_item(with_result(search, result))
         if not result.failed:
-            self.record_loss(page_contents_drop(data))
+            self.report.add(page_contents_drop(data))
 
 
 def code_losses(data: Json) -> list[Adaptation]:

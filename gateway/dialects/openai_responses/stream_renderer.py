@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field
+from gateway.canon.adaptation import AdaptationReport, approximated_field
 from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import Error
 from gateway.canon.events import (
@@ -588,7 +588,7 @@ class ResponsesStreamRenderer:
             return out + self._events.item_added(native) + self._events.item_done(native)
         if image := image_generation.read_image(native):
             return out + self._render_image(image)
-        self._record_loss(unsupported_part_drop(native))
+        self.report.add(unsupported_part_drop(native))
         return out
 
     def _server_call_writer(self, native: Json) -> ServerCallWriter | None:
@@ -619,9 +619,9 @@ class ResponsesStreamRenderer:
         call.result = native
         search_result = read_result(native)
         if search_result is not None and not search_result.failed:
-            self._record_loss(page_contents_drop(native))
+            self.report.add(page_contents_drop(native))
         for adaptation in code_losses(native):
-            self._record_loss(adaptation)
+            self.report.add(adaptation)
         out = b""
         while self._server_calls and self._server_calls[0].result is not None:
             out += self._end_server_call()
@@ -652,7 +652,7 @@ class ResponsesStreamRenderer:
             return item.close(self._signature)
         out, all_cited = item.end_block()
         if not all_cited:
-            self._record_loss(unlinked_source_drop())
+            self.report.add(unlinked_source_drop())
         return out
 
     def _end_message(self, status: str = "completed") -> bytes:
@@ -677,7 +677,7 @@ class ResponsesStreamRenderer:
         if adds_refusal:
             out += self._open_message("refusal") + self._write_text(finish.explanation or "")
         if finish.reason == "pause":
-            self._record_loss(approximated_field("status", "a paused turn is shown as completed"))
+            self.report.add(approximated_field("status", "a paused turn is shown as completed"))
         out += self._end_message(status)
         response = self._response_object(status, **finish_fields, usage=render_usage(self._usage))
         self._ended, self._build_item = True, None
@@ -692,6 +692,3 @@ class ResponsesStreamRenderer:
         out = self._end_cut_call("incomplete") + self._end_calls()
         response = self._response_object("failed", error=render_failure(error), usage=usage)
         return out + self._events.event("response.failed", response=response)
-
-    def _record_loss(self, adaptation: Adaptation) -> None:
-        self.report.add(adaptation)
