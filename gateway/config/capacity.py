@@ -24,7 +24,7 @@ _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_
 
 
 def descriptors() -> int:
-    """Return the descriptors this process may open; raises the soft limit if useful."""
+    """Return the descriptors this process may open; raise the soft limit if useful."""
     if resource is None:
         return 8192
     soft_limit, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -167,11 +167,13 @@ async def _read_reply(
         )
         return ProbeReply(error=replace(error, status=error.status or upstream_response.status))
     if STREAM_FORMATS[dialect.framing].matches(
-        upstream_response.kind, await upstream_response.peek()
+        upstream_response.content_type, await upstream_response.peek()
     ):
         return await _read_stream(upstream_response, prepared_request, traits)
-    if upstream_response.kind and "json" not in upstream_response.kind:
-        raise bad_upstream(f"the response was {upstream_response.kind.partition(';')[0]}, not JSON")
+    if upstream_response.content_type and "json" not in upstream_response.content_type:
+        raise bad_upstream(
+            f"the response was {upstream_response.content_type.partition(';')[0]}, not JSON"
+        )
     body: Any = decode(await upstream_response.read_all(MAX_BYTES))
     if verb == "count_tokens":
         return ProbeReply(count=dialect.provider.parse_count(body))

@@ -618,7 +618,7 @@ def _render_tool_result(context: RenderContext, result: ToolResult) -> Json:
 
 
 def _render_thinking(context: RenderContext, reasoning: Reasoning) -> list[Json]:
-    """Render reasoning of the target's own model; drops that of another model."""
+    """Render reasoning of the target's own model; drop that of another model."""
     signature = reasoning.signature
     if (
         not is_from_target(signature, context.traits)

@@ -392,7 +392,7 @@ def _render_service_tier(context: RenderContext, body: Json, tier: str) -> None:
 
 
 def _render_extra_fields(context: RenderContext, body: Json) -> None:
-    """Render fields without a canonical equivalent for this dialect; reports those of others."""
+    """Render fields without a canonical equivalent for this dialect; report those of others."""
     request = context.request
     if request.cache is not None:
         if context.traits.cache == "cache_control":

@@ -537,7 +537,7 @@ def _split_result_blocks(
 
 
 def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> list[Json]:
-    """Render reasoning of the target's own model; drops that of another model."""
+    """Render reasoning of the target's own model; drop that of another model."""
     signature = reasoning.signature
     if signature is None or not is_from_target(signature, context.traits):
         reason = (

@@ -280,7 +280,7 @@ def _render_assistant_part(context: RenderContext, part: Part) -> list[Json]:
 
 
 def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> list[Json]:
-    """Render reasoning of the target's own model; drops that of another model."""
+    """Render reasoning of the target's own model; drop that of another model."""
     if not is_from_target(reasoning.signature, context.traits):
         context.drop(reasoning.path, "reasoning of another model")
         return []

@@ -444,7 +444,7 @@ def _is_label(pattern: re.Pattern[str], text: Any) -> bool:
 
 
 def _render_extra_fields(context: RenderContext, body: Json) -> None:
-    """Render fields without a canonical equivalent for this dialect; reports those of others."""
+    """Render fields without a canonical equivalent for this dialect; report those of others."""
     for dialect, fields in context.request.extra.items():
         for key, value in fields.items():
             # A key with a bracket is the path of a field inside a part.

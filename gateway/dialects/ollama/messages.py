@@ -416,7 +416,7 @@ def _render_content(context: RenderContext, parts: Iterable[Part]) -> _MessageCo
 
 
 def _append_part(context: RenderContext, content: _MessageContent, part: Part) -> None:
-    """Add a part to a message; reports one that the target does not accept."""
+    """Add a part to a message; report one that the target does not accept."""
     match part:
         case Text():
             if part.citations:

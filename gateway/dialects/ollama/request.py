@@ -365,7 +365,7 @@ def _report_metadata(context: RenderContext) -> None:
 
 
 def _render_extra_fields(context: RenderContext, body: Json, options: Json) -> None:
-    """Render fields without a canonical equivalent for this dialect; reports those of others."""
+    """Render fields without a canonical equivalent for this dialect; report those of others."""
     for dialect, fields in context.request.extra.items():
         for key, value in fields.items():
             if dialect != NAME or "[" in key or key in PROMPT_ONLY_FIELDS:

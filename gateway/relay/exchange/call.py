@@ -666,7 +666,7 @@ class Deadlines:
             task.cancel()
 
     def check(self, now: float) -> None:
-        """Act on deadlines that have passed, and sets `next_check_at`."""
+        """Act on deadlines that have passed, and set `next_check_at`."""
         if now >= self._total_due:
             self.stop("total")
         elif now >= self._due:

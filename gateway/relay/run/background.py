@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_JOBS = 200
-# Of one key or its team: others must be able to run some, too.
+# Maximum for one key or its team, so that others can run some, too.
 MAX_JOBS_PER_OWNER = 100
-# First pause between attempts to store a response that has ended, which doubles; the longest
-# one, and the time after which the response is given up.
+# Storing a response that has ended is repeated: the first pause, which doubles, up to the second
+# one; after the third time the response is lost.
 SAVE_PAUSE_S = 0.5
 MAX_SAVE_PAUSE_S = 15.0
 SAVE_RETRY_S = 600.0
@@ -222,7 +222,7 @@ class BackgroundResponses:
             self._jobs.pop((job.response.owner, job.response.id), None)
 
     async def _save_finished(self, job: BackgroundJob, response: StoredResponse) -> None:
-        """Save a response that has ended; repeats that while the database is unavailable.
+        """Save a response that has ended; repeat that while the database is unavailable.
 
         Until then the job stays, so that this process serves its response and its heartbeats go
         on. At a shutdown the last attempt is the next one.

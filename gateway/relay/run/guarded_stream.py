@@ -63,60 +63,63 @@ class StreamGuard:
         guard = call.guard
         assert guard is not None
         self._runtime, self._call = runtime, call
-        self._enforced = [g for g in guard.after if g.action != "log"]
-        self._logged = [g for g in guard.after if g.action == "log"]
-        self.enforces = bool(self._enforced)
-        self._detectors = _pattern_detectors(self._enforced)
-        self._holds_blocks = any(_needs_whole_block(g) for g in self._enforced)
-        only_patterns = all(g.kind == "patterns" for g in self._enforced)
+        self._enforced_guardrails = [g for g in guard.after if g.action != "log"]
+        self._logging_guardrails = [g for g in guard.after if g.action == "log"]
+        self.enforces = bool(self._enforced_guardrails)
+        self._detectors = _pattern_detectors(self._enforced_guardrails)
+        self._buffers_blocks = any(_needs_whole_block(g) for g in self._enforced_guardrails)
+        only_patterns = all(g.kind == "patterns" for g in self._enforced_guardrails)
         self._step = BUFFERED_CHARS + STEP_CHARS if only_patterns else BUFFERED_CHARS + WINDOW_CHARS
         self._kind = ""
         self._buffer = ""
         self._context = ""
         # Events that wait for the text before them.
-        self._waiting: list[Event] = []
-        self._blocks: list[str] = []
+        self._waiting_events: list[Event] = []
+        self._block_texts: list[str] = []
 
     async def feed(self, events: list[Event]) -> list[Event]:
         """The events that may be sent now. Raises GatewayError if a guardrail blocks."""
-        released_frames: list[Event] = []
+        released_events: list[Event] = []
         for event in events:
             match event:
                 case BlockStart():
                     self._kind, self._buffer, self._context = event.kind, "", ""
-                    self._blocks.append("")
-                    self._waiting.append(event)
+                    self._block_texts.append("")
+                    self._waiting_events.append(event)
                 case Delta():
-                    if self._logged:
-                        self._blocks[-1] += event.text
+                    if self._logging_guardrails:
+                        self._block_texts[-1] += event.text
                     if not self.enforces:
-                        self._waiting.append(event)
+                        self._waiting_events.append(event)
                         continue
                     self._buffer += event.text
                     if self._is_due():
-                        released_frames += await self._release(final=False)
+                        released_events += await self._release(final=False)
                 case BlockEnd():
                     if self._kind == "native":
                         await self._check_native()
-                    released_frames += await self._release(final=True)
-                    self._waiting.append(event)
+                    released_events += await self._release(final=True)
+                    self._waiting_events.append(event)
                 case CitationDelta() if self.enforces:
-                    self._waiting.append(await self._checked_citation(event))
+                    self._waiting_events.append(await self._checked_citation(event))
                 case End():
-                    await self._check_logged()
-                    released_frames += [*self._waiting, await self._check_alternatives(event)]
-                    self._waiting = []
+                    await self._run_logging_guardrails()
+                    released_events += [
+                        *self._waiting_events,
+                        await self._check_alternatives(event),
+                    ]
+                    self._waiting_events = []
                 case Failed():
-                    self._waiting, self._buffer = [], ""
-                    released_frames.append(event)
+                    self._waiting_events, self._buffer = [], ""
+                    released_events.append(event)
                 case _:
-                    self._waiting.append(event)
+                    self._waiting_events.append(event)
         if not self.enforces:
-            released_frames, self._waiting = [*released_frames, *self._waiting], []
-        return released_frames
+            released_events, self._waiting_events = [*released_events, *self._waiting_events], []
+        return released_events
 
     def _is_due(self) -> bool:
-        if self._kind == "tool_call" or self._holds_blocks:
+        if self._kind == "tool_call" or self._buffers_blocks:
             return False
         return len(self._buffer) >= self._step
 
@@ -124,18 +127,18 @@ class StreamGuard:
         """Check the buffered text, and return the events up to the part that may be sent."""
         text = self._buffer
         if not text:
-            return self._take_waiting() if final else []
+            return self._take_waiting_events() if final else []
         size = len(text) if final else await asyncio.to_thread(self._safe_size, text)
         if not size:
             return []
         checked_text = await self._check_buffered_text(text[:size])
         self._buffer = text[size:]
         self._context = (self._context + text[:size])[-CONTEXT_CHARS:]
-        events = self._take_waiting()
+        events = self._take_waiting_events()
         return [*events, Delta(checked_text)] if checked_text else events
 
-    def _take_waiting(self) -> list[Event]:
-        pending_events, self._waiting = self._waiting, []
+    def _take_waiting_events(self) -> list[Event]:
+        pending_events, self._waiting_events = self._waiting_events, []
         return pending_events
 
     def _safe_size(self, text: str) -> int:
@@ -175,7 +178,7 @@ class StreamGuard:
             "response",
             texts,
             context=self._context,
-            guardrails=self._enforced,
+            guardrails=self._enforced_guardrails,
         )
         return checked_texts
 
@@ -183,19 +186,19 @@ class StreamGuard:
         """Check a block of the provider's own format, which waits until it is complete."""
         positions = [
             index
-            for index, event in enumerate(self._waiting)
+            for index, event in enumerate(self._waiting_events)
             if isinstance(event, NativeDelta) or (isinstance(event, BlockStart) and event.native)
         ]
-        parts = [_native_of(self._waiting[index]) for index in positions]
+        parts = [_native_of(self._waiting_events[index]) for index in positions]
         document = {"block": _join_deltas(parts)}
-        if self._logged:
-            self._blocks[-1] += "\n".join(texts_of(document))
+        if self._logging_guardrails:
+            self._block_texts[-1] += "\n".join(texts_of(document))
         if not self.enforces:
             return
         masked_blocks = (await self._checked_document(document))["block"]
         for index, part in zip(positions, masked_blocks, strict=True):
-            event = self._waiting[index]
-            self._waiting[index] = (
+            event = self._waiting_events[index]
+            self._waiting_events[index] = (
                 msgspec.structs.replace(event, native=part)
                 if isinstance(event, BlockStart)
                 else NativeDelta(part)
@@ -217,10 +220,12 @@ class StreamGuard:
         self._context = context
         return document if checked_texts == texts else dict(replace_texts(document, checked_texts))
 
-    async def _check_logged(self) -> None:
-        texts = [text for text in self._blocks if text]
-        if self._logged and texts:
-            await check_texts(self._runtime, self._call, "response", texts, guardrails=self._logged)
+    async def _run_logging_guardrails(self) -> None:
+        texts = [text for text in self._block_texts if text]
+        if self._logging_guardrails and texts:
+            await check_texts(
+                self._runtime, self._call, "response", texts, guardrails=self._logging_guardrails
+            )
 
     async def _check_alternatives(self, event: End) -> End:
         """The event with checked further choices, which arrive as a whole."""

@@ -73,7 +73,7 @@ async def call_events(
         if upstream_response.status not in SUCCESS_STATUSES:
             await _raise_refusal(runtime, call, prepared_request, upstream_response)
         stream_format = STREAM_FORMATS[prepared_request.dialect.framing]
-        if stream_format.matches(upstream_response.kind, await upstream_response.peek()):
+        if stream_format.matches(upstream_response.content_type, await upstream_response.peek()):
             async for events in read_events(call, target, prepared_request, upstream_response):
                 yield [_raise_failure(runtime, call, event) for event in events]
             await drain_upstream(upstream_response)

@@ -50,7 +50,7 @@ async def reply(
 ) -> None:
     """Relay a response. Raises GatewayError only before the first byte."""
     _, operation = state_of(call.exchange)
-    kind = upstream_response.kind.partition(";")[0].strip().lower()
+    kind = upstream_response.content_type.partition(";")[0].strip().lower()
     if not operation.binary_response and (kind == "application/json" or kind.endswith("+json")):
         await _reply_complete(runtime, call, client, target, upstream_response)
         return
@@ -86,7 +86,7 @@ async def _reply_checked(
     call.recorder.record_upstream(data)
     call.attempt.passthrough = call.recorder.passthrough = False
     out = b""
-    if "text/event-stream" in upstream_response.kind:
+    if "text/event-stream" in upstream_response.content_type:
         decoder = Decoder(MAX_EVENT_BYTES)
         for frame in (*decoder.feed(data), *decoder.close()):
             usage = parse_passthrough_usage(operation.family, frame.data)
@@ -104,7 +104,7 @@ async def _reply_checked(
     call.attempts[-1].received_bytes = len(data)
     client.status = 200
     client.headers = [
-        (b"content-type", upstream_response.kind.encode("latin-1", "replace")),
+        (b"content-type", upstream_response.content_type.encode("latin-1", "replace")),
         _NOSNIFF,
         *response_headers(call, target.model.label),
         *passed_headers_of(runtime, upstream_response, call),
@@ -132,7 +132,9 @@ async def _reply_complete(
     state.usage = parse_passthrough_usage(operation.family, data)
     call.attempt.tap.started = True
     logged_body = (
-        msgspec.json.encode(describe_file(upstream_response.kind, data)) if is_image else data
+        msgspec.json.encode(describe_file(upstream_response.content_type, data))
+        if is_image
+        else data
     )
     call.recorder.record_upstream(logged_body)
     checked_data = data
@@ -220,9 +222,10 @@ class _PassthroughStream:
         self.runtime, self.call, self.client, self.deadlines = runtime, call, client, deadlines
         self.target, self.upstream_response = target, upstream_response
         self.state, self.operation = state_of(call.exchange)
-        self.is_event_stream = "text/event-stream" in upstream_response.kind
-        self.is_text = not self.operation.binary_response and upstream_response.kind.startswith(
-            "text/"
+        self.is_event_stream = "text/event-stream" in upstream_response.content_type
+        self.is_text = (
+            not self.operation.binary_response
+            and upstream_response.content_type.startswith("text/")
         )
         self.decoder = Decoder(MAX_EVENT_BYTES) if self.is_event_stream else None
         self.results: batches.BatchResultReader | None = None
@@ -306,11 +309,11 @@ class _PassthroughStream:
     def _record_summary(self) -> None:
         self.call.attempts[-1].received_bytes = self.size
         if not self.is_text or self.is_event_stream:
-            summary = {"content_type": self.upstream_response.kind, "bytes": self.size}
+            summary = {"content_type": self.upstream_response.content_type, "bytes": self.size}
             self.call.recorder.record_upstream(msgspec.json.encode(summary))
 
     def _response_headers(self) -> list[Header]:
-        content_type = self.upstream_response.kind or "application/octet-stream"
+        content_type = self.upstream_response.content_type or "application/octet-stream"
         if any(active_type in content_type.lower() for active_type in _ACTIVE_CONTENT_TYPES):
             content_type = "application/octet-stream"
         headers = [

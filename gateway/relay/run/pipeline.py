@@ -150,8 +150,8 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
             runtime.limiter.release_attempt(call)
             return "planned"
         try:
-            alone = exchange.on_attempt is not None or exchange.passthrough_state is not None
-            if route.hedge_after_s is None or alone:
+            can_hedge = exchange.on_attempt is None and exchange.passthrough_state is None
+            if route.hedge_after_s is None or not can_hedge:
                 await attempt(runtime, call, client, deadlines, candidate)
             else:
                 await call_with_hedge(
@@ -547,9 +547,9 @@ async def _handle_response(
     if response.status not in SUCCESS_STATUSES:
         await _raise_refusal(runtime, call, prepared_request, response)
     stream_format = STREAM_FORMATS[prepared_request.dialect.framing]
-    is_stream = stream_format.content_type_marker in response.kind
+    is_stream = stream_format.content_type_marker in response.content_type
     if exchange.stream and exchange.verb == "generate" and exchange.passthrough_state is None:
-        is_stream = stream_format.matches(response.kind, await response.peek())
+        is_stream = stream_format.matches(response.content_type, await response.peek())
     streamed = exchange.stream and is_stream
     if not streamed:
         # The wait for a stream ends with its first frame.
@@ -572,7 +572,7 @@ async def _raise_refusal(
     prepared_request: PreparedRequest,
     response: UpstreamResponse,
 ) -> None:
-    """Raises the error for an upstream's error response, without secrets in it."""
+    """Raise the error for an upstream's error response, without secrets in it."""
     body = await response.read_error()
     call.recorder.record_upstream(body)
     if not 400 <= response.status < 600:

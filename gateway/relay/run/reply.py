@@ -43,8 +43,11 @@ if TYPE_CHECKING:
 # Maximum length of a target in headers: model names may come from the client.
 MAX_TARGET_CHARS = 256
 MAX_HEADER_CHARS = 256
-_STREAM_KINDS: dict[str, Header] = {
-    **{name: (b"content-type", cut.content_type) for name, cut in STREAM_FORMATS.items()},
+_STREAM_CONTENT_TYPES: dict[str, Header] = {
+    **{
+        name: (b"content-type", stream_format.content_type)
+        for name, stream_format in STREAM_FORMATS.items()
+    },
     "array": (b"content-type", b"application/json; charset=utf-8"),
 }
 _STREAM_HEADERS: list[Header] = [
@@ -75,12 +78,11 @@ async def reply(
     `is_stream`: whether the upstream sends a stream, although the client requested none.
     """
     exchange = call.exchange
-    if not is_stream and "html" in upstream_response.kind:
+    if not is_stream and "html" in upstream_response.content_type:
         text = await upstream_response.read_all()
         call.recorder.record_upstream(text)
-        raise bad_upstream(
-            f"the upstream answered with {upstream_response.kind.partition(';')[0]}, not JSON"
-        )
+        media_type = upstream_response.content_type.partition(";")[0]
+        raise bad_upstream(f"the upstream answered with {media_type}, not JSON")
     passed_headers = passed_headers_of(runtime, upstream_response, call, prepared_request)
     if is_stream:
         response = fold_events(
@@ -347,7 +349,7 @@ def close_stream(last_frames: list[Frame], parser: StreamParser) -> list[Event]:
 
 def stream_headers(call: Call) -> list[Header]:
     """The headers of a stream in the client's framing."""
-    return [_STREAM_KINDS[call.exchange.framing], *_STREAM_HEADERS]
+    return [_STREAM_CONTENT_TYPES[call.exchange.framing], *_STREAM_HEADERS]
 
 
 def id_headers(call: Call) -> list[Header]:

@@ -157,12 +157,12 @@ class _CachedCall:
         self.key_scope = self.store.key_scopes.for_call(
             call.exchange, self.route, policy, cache_control.namespace
         )
-        if cache_control.read and (self._is_new_question() or self._set_key()):
+        if cache_control.read and (self._is_new_prompt() or self._set_key()):
             self.lookup.state = "miss"
             return True
         return not cache_control.read
 
-    def _is_new_question(self) -> bool:
+    def _is_new_prompt(self) -> bool:
         """Whether no cached response has the fingerprint of the last user text."""
         policy = self.policy
         if policy.single_flight or policy.semantic or policy.deterministic:
@@ -301,8 +301,8 @@ class _CachedCall:
         context_and_text = cache_key.context_key(self.key_scope, request)
         if context_and_text is None:
             return False
-        context, question = context_and_text
-        vector = await embed_query(self.runtime, self.call, self.policy.semantic, question)
+        context, prompt_text = context_and_text
+        vector = await embed_query(self.runtime, self.call, self.policy.semantic, prompt_text)
         if vector is None:
             return False
         self.context = context, vector
@@ -451,10 +451,10 @@ def _parse_cached(cached: CachedResponse) -> Response | None:
     provider = DIALECTS[cached.dialect].provider
     if not cached.stream:
         return provider.parse_response(decode(cached.body), Traits(), None)
-    cut = STREAM_FORMATS.get(cached.framing)
-    if cut is None:
+    stream_format = STREAM_FORMATS.get(cached.framing)
+    if stream_format is None:
         return None
-    decoder, parser = cut.new_decoder(), provider.stream_parser(Traits(), None)
+    decoder, parser = stream_format.new_decoder(), provider.stream_parser(Traits(), None)
     events = []
     for frame in [*decoder.feed(cached.body), *decoder.close()]:
         events += parser.feed(frame)

@@ -36,8 +36,7 @@ from gateway.dialects.openai_responses.stored_responses import (
 )
 from gateway.providers.masks import Mask
 from gateway.relay.event_loop import offload
-from gateway.relay.exchange.recorder import mask_secrets as without_secrets
-from gateway.relay.exchange.recorder import mask_split
+from gateway.relay.exchange.recorder import mask_secrets, mask_split
 from gateway.relay.exchange.stored_response import NativeRequest, StoredResponse, StorePolicy
 from gateway.relay.run.guardrails import guard_earlier_responses
 from gateway.relay.upstream.client import send_with_token
@@ -267,9 +266,9 @@ def mask_stored_response(call: Call, stored: StoredResponse) -> StoredResponse:
     masks = call.recorder.masks
     return msgspec.structs.replace(
         stored,
-        previous_items=without_secrets(stored.previous_items, masks),
-        input=without_secrets(stored.input, masks),
-        response=without_secrets(stored.response, masks),
+        previous_items=mask_secrets(stored.previous_items, masks),
+        input=mask_secrets(stored.input, masks),
+        response=mask_secrets(stored.response, masks),
         events=_mask_events(stored.events, masks),
     )
 
@@ -279,7 +278,7 @@ def _mask_events(events: list[bytes], masks: tuple[Mask, ...]) -> list[bytes]:
     stream = mask_split(b"\n".join(events), (), masks)
     masked, offset = [], 0
     for event in events:
-        masked.append(without_secrets(stream[offset : offset + len(event)], masks))
+        masked.append(mask_secrets(stream[offset : offset + len(event)], masks))
         offset += len(event) + 1
     return masked
 

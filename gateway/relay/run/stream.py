@@ -163,7 +163,7 @@ class _ClientStream:
         self.relay_task: asyncio.Task[None] | None = None
 
     def fold(self, events: list[Event]) -> None:
-        """Collect the response; at its end, stores reasoning that the client cannot send back."""
+        """Collect the response; at its end, store reasoning that the client cannot send back."""
         tap = self.call.attempt.tap
         if self.folder is None or tap.error is not None:
             return
@@ -183,7 +183,7 @@ class _ClientStream:
             self.deadlines.resume()
 
     def render(self, events: list[Event]) -> bytes:
-        """The client's bytes; before the end, adds usage that the provider did not report."""
+        """The client's bytes; usage that the provider did not report is added before the end."""
         tap = self.call.attempt.tap
         if tap.finished and not tap.has_all_counts and events and isinstance(events[-1], End):
             usage = usage_for_client(self.call, self.context)

@@ -67,17 +67,19 @@ class UpstreamResponse:
             self.headers.setdefault("date", formatdate(usegmt=True))
         # Media types have no case: https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1
         media_type, separator, parameters = self.headers.get("content-type", "").partition(";")
-        self.kind = media_type.lower() + separator + parameters
+        self.content_type = media_type.lower() + separator + parameters
         self._response = response
         self._peeked = b""
         encoding = self.headers.get("content-encoding", "").lower()
         self._decoder: _Inflate | _PayloadParts | None = None
         if encoding not in {"", "identity"}:
             self._decoder = _Inflate(encoding)
-        elif "amazon.eventstream" in self.kind and not self.headers.keys().isdisjoint(
+        elif "amazon.eventstream" in self.content_type and not self.headers.keys().isdisjoint(
             _SAGEMAKER_HEADERS
         ):
-            self.kind = self.headers.get(_SAGEMAKER_HEADERS[0], "").lower() or "text/event-stream"
+            self.content_type = (
+                self.headers.get(_SAGEMAKER_HEADERS[0], "").lower() or "text/event-stream"
+            )
             self._decoder = _PayloadParts()
 
     async def peek(self) -> bytes:
