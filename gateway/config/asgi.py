@@ -46,7 +46,7 @@ from gateway.relay.exchange.stored_response import ResponseBackend
 from gateway.relay.exchange.trace import Telemetry
 from gateway.relay.journal.log_writer import LogStore
 from gateway.relay.registry import RegistryStore
-from gateway.relay.run import health_checks
+from gateway.relay.run.health_checks import start_health_checks
 from gateway.relay.runtime import Config, LazyRuntime, Runtime
 from gateway.relay.state.batch_guardrails import BatchGuardrailTable
 from gateway.relay.state.reasoning import ReasoningTable
@@ -181,7 +181,7 @@ def _prune_expired_rows() -> None:
 
 
 def _start_services(runtime: Runtime) -> None:
-    health_checks.begin(runtime)
+    start_health_checks(runtime)
     evaluation_runner.start_runner(runtime)
     alerts.start_monitor(runtime, settings.ALERT_INTERVAL_S)
     log_export.start_log_export(

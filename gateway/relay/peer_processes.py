@@ -83,7 +83,7 @@ class PeerProcesses:
         """Notify all others of a change; return how many have not acknowledged in time."""
         if self._socket is None:
             return 0
-        reply_name = f"{self._name}-{uuid.uuid4().hex[:8]}.asks"
+        reply_name = f"{self._name}-{uuid.uuid4().hex[:8]}.replies"
         try:
             replies = self._bind_socket(reply_name)
         except OSError:

@@ -160,7 +160,7 @@ class Registry:
             self._close_connections()
 
     def _poll_version(self) -> None:
-        """Checks for a new version; if the database is unavailable, nothing changes."""
+        """Check for a new version; if the database is unavailable, nothing changes."""
         try:
             with self._lock:
                 self._query_started_at = time.monotonic()

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from gateway.relay.run import health_checks
-from gateway.relay.run.health_checks import Checks, check, due_checks
+from gateway.relay.run.health_checks import HealthChecks, check, due_checks
 from tests.relay.harness import Gateway, completion, gateway, provider, refusal, route, snapshot
 
 A, B = provider("a"), provider("b", "anthropic_messages")
@@ -71,7 +71,7 @@ async def test_each_target_is_checked_once_per_interval(tmp_path: Path) -> None:
         tmp_path, test_snapshot, a=lambda _: completion(), b=lambda _: refusal(500)
     ) as live:
         # As two processes of one machine would.
-        checkers = [Checks(live.runtime, tick_s=0.01) for _ in range(2)]
+        checkers = [HealthChecks(live.runtime, tick_s=0.01) for _ in range(2)]
         await live.rows(2)
         await asyncio.sleep(0.1)
         for check in checkers:
@@ -94,7 +94,7 @@ async def test_concurrent_health_checks_are_limited(tmp_path: Path) -> None:
     names = "abcdefgh"
     test_snapshot = snapshot(*(route(n, provider(n), health_check_interval_s=30) for n in names))
     async with gateway(tmp_path, test_snapshot, **dict.fromkeys(names, slow)) as live:
-        running = Checks(live.runtime, tick_s=0.01)
+        running = HealthChecks(live.runtime, tick_s=0.01)
         await asyncio.sleep(0.2)
         gate.set()
         await live.rows(len(names))

@@ -266,7 +266,7 @@ def _render_turn_effort(context: RenderContext, turn: Turn, message: Json) -> No
 
 
 def _check_prefill(context: RenderContext, turn: Turn, content: list[Json]) -> None:
-    """Checks that the model can continue a final assistant message."""
+    """Check that the model can continue a final assistant message."""
     last_block = content[-1]
     if last_block.get("type") not in _PREFILL_BLOCK_TYPES:
         return  # a server tool's turn that was paused

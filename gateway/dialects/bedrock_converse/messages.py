@@ -233,7 +233,7 @@ def _last_user_path(context: RenderContext) -> str:
 
 
 def _check_prefill(context: RenderContext, last_turn: Turn | None, content: list[Json]) -> None:
-    """Checks that the model can continue a final assistant message."""
+    """Check that the model can continue a final assistant message."""
     if not context.traits.prefill:
         raise context.prefill_error((last_turn.path if last_turn else "") or "messages")
     last_block = content[-1]

@@ -216,7 +216,7 @@ class GeminiStreamParser:
         return [*self._text_sources.take(), *failed_events(error, usage)]
 
     def _end_with_refusal(self) -> list[Event]:
-        """Ends with a refusal block, as an empty response would look like a success.
+        """End with a refusal block, as an empty response would look like a success.
 
         Usage is reported only after content: Google bills nothing for a refused prompt alone.
         """

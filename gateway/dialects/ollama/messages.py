@@ -492,7 +492,7 @@ def _append_document(context: RenderContext, content: _MessageContent, document:
 
 
 def _check_prefill(context: RenderContext, messages: list[Json]) -> None:
-    """Checks that the model can continue a final assistant message."""
+    """Check that the model can continue a final assistant message."""
     if not messages or messages[-1]["role"] != "assistant":
         return
     path = context.request.turns[-1].path or "messages"

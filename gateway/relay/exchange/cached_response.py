@@ -125,7 +125,7 @@ class CacheLookup(msgspec.Struct):
     def record_hit(
         self, cached: CachedResponse, now: float, similarity: float | None = None
     ) -> None:
-        """Records that a cached response is returned."""
+        """Record that a cached response is returned."""
         self.cached, self.similarity = cached, similarity
         self.state = "hit" if similarity is None else "semantic"
         self.age_s = max(0.0, now - cached.created_at)

@@ -13,12 +13,12 @@ Header = tuple[bytes, bytes]
 def _header_names(template: str) -> dict[str, tuple[bytes, bytes, bytes]]:
     fields = ("limit", "remaining", "reset")
     return {
-        kind: (
-            template.format(what=kind, field=fields[0]).encode(),
-            template.format(what=kind, field=fields[1]).encode(),
-            template.format(what=kind, field=fields[2]).encode(),
+        metric: (
+            template.format(metric=metric, field=fields[0]).encode(),
+            template.format(metric=metric, field=fields[1]).encode(),
+            template.format(metric=metric, field=fields[2]).encode(),
         )
-        for kind in ("requests", "tokens")
+        for metric in ("requests", "tokens")
     }
 
 
@@ -33,17 +33,17 @@ def _reset_duration(second: int, remaining_s: int) -> bytes:
 
 
 HeaderFormat = tuple[dict[str, tuple[bytes, bytes, bytes]], Callable[[int, int], bytes]]
-_OPENAI: HeaderFormat = (_header_names("x-ratelimit-{field}-{what}"), _reset_duration)
+_OPENAI: HeaderFormat = (_header_names("x-ratelimit-{field}-{metric}"), _reset_duration)
 # Dialects with header names of their own; the others use OpenAI's.
 _FORMAT_BY_DIALECT: dict[str, HeaderFormat] = {
-    "anthropic_messages": (_header_names("anthropic-ratelimit-{what}-{field}"), _reset_timestamp)
+    "anthropic_messages": (_header_names("anthropic-ratelimit-{metric}-{field}"), _reset_timestamp)
 }
 
 # Of a rule counter: its index in the counts, the maximum use besides the request itself, and its
 # headers that do not change within a second: the limit, and its reset.
 BoundHeaders = tuple[int, int, Header, Header]
 # Of a metric: the name of the header for the remaining amount, and all rule counters of the metric.
-HeadersOfKind = tuple[bytes, tuple[BoundHeaders, ...]]
+MetricHeaders = tuple[bytes, tuple[BoundHeaders, ...]]
 
 
 class LimitHeaders:
@@ -58,13 +58,13 @@ class LimitHeaders:
             if span_s := counter.span_s:
                 window_end = (now * SLICES // span_s + BUCKETS) * span_s / SLICES
                 max_used = counter.limit - 1 if counter.metric == "requests" else counter.limit
-                of_kind = self._counters_by_metric.setdefault(counter.metric, [])
-                of_kind.append((2 * number, max_used, counter.limit_text, window_end))
+                metric_counters = self._counters_by_metric.setdefault(counter.metric, [])
+                metric_counters.append((2 * number, max_used, counter.limit_text, window_end))
         soft = ((2 * n, c) for n, c in enumerate(rule_counters) if c.rule.soft is not None)
         self._soft_counters = tuple(soft)
         self._second = 0
         # Headers of this second, by dialect: built by its first request.
-        self._headers_by_dialect: dict[str, tuple[HeadersOfKind, ...]] = {}
+        self._headers_by_dialect: dict[str, tuple[MetricHeaders, ...]] = {}
 
     def render(self, dialect: str, counts: Sequence[int], now: float) -> list[Header]:
         """The headers for a checked request: of each metric, those of the tightest counter.
@@ -75,12 +75,12 @@ class LimitHeaders:
         if second != self._second:
             self._second = second
             self._headers_by_dialect.clear()
-        headers_by_kind = self._headers_by_dialect.get(dialect)
-        if headers_by_kind is None:
-            headers_by_kind = self._headers_by_dialect[dialect] = self._build_headers(dialect, now)
+        metric_headers = self._headers_by_dialect.get(dialect)
+        if metric_headers is None:
+            metric_headers = self._headers_by_dialect[dialect] = self._build_headers(dialect, now)
         counts_length = len(counts)
         headers: list[Header] = []
-        for remaining_name, candidates in headers_by_kind:
+        for remaining_name, candidates in metric_headers:
             tightest, min_remaining = None, 0
             for candidate in candidates:
                 if (index := candidate[0]) < counts_length:
@@ -97,11 +97,11 @@ class LimitHeaders:
             headers += self._warning_headers(counts)
         return headers
 
-    def _build_headers(self, dialect: str, now: float) -> tuple[HeadersOfKind, ...]:
+    def _build_headers(self, dialect: str, now: float) -> tuple[MetricHeaders, ...]:
         names, reset = _FORMAT_BY_DIALECT.get(dialect, _OPENAI)
-        kinds = []
-        for kind, rule_counters in self._counters_by_metric.items():
-            limit_name, remaining_name, reset_name = names[kind]
+        all_metrics = []
+        for metric, rule_counters in self._counters_by_metric.items():
+            limit_name, remaining_name, reset_name = names[metric]
             counter_headers = tuple(
                 (
                     index,
@@ -111,8 +111,8 @@ class LimitHeaders:
                 )
                 for index, max_used, limit_text, window_end in rule_counters
             )
-            kinds.append((remaining_name, counter_headers))
-        return tuple(kinds)
+            all_metrics.append((remaining_name, counter_headers))
+        return tuple(all_metrics)
 
     def _warning_headers(self, counts: Sequence[int]) -> list[Header]:
         """The header of budgets that have passed their soft limit, if there are any."""

@@ -176,7 +176,7 @@ class Limiter:
     # --- reserve ------------------------------------------------------------------------
 
     async def admit(self, call: Call, route: Route, target: Target | None) -> Admission:
-        """Reserves for a call and its attempt at a target; waits only if Redis has the counters.
+        """Reserve for a call and its attempt at a target; wait only if Redis has the counters.
 
         Without a target the response is cached. Later attempts of the same call are checked only
         against the limits of target and provider.

@@ -113,7 +113,7 @@ class RedisLimiter(Limiter):
     # --- reserve ------------------------------------------------------------------------
 
     async def admit(self, call: Call, route: Route, target: Target | None) -> Admission:
-        """Reserves in one round trip, which also looks up the cached response."""
+        """Reserve in one round trip, which also looks up the cached response."""
         request = self.reservation_request(call, route, target)
         if request is None:
             call.limits_reserved = True

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gateway.canon.alternatives import AlternativeEvents
-from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.errors import GatewayError, invalid
 from gateway.canon.events import End, Event, Start, UsageUpdate
 from gateway.canon.fold import ResponseBuilder
 from gateway.canon.request import Request
 from gateway.canon.response import Response, Usage, merge_usage
+from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.relay.exchange.call import Call, Client, Deadlines
 from gateway.relay.run.model_call import (
     call_events,
@@ -179,8 +180,7 @@ class _ParallelCalls:
         for event in events:
             self.builders[number].feed(event)
             if isinstance(event, End) and event.finish.reason == "malformed":
-                message = event.finish.explanation or "the model's output is malformed"
-                raise GatewayError(Error(kind="malformed_output", message=message))
+                raise GatewayError(malformed_output_error(event.finish))
             if isinstance(event, Start):
                 content.append(replace(event, usage=None))
             elif not isinstance(event, UsageUpdate | End) or (number > 0 and type(event) is End):

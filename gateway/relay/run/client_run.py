@@ -131,7 +131,7 @@ class _FanOut:
         self.client.headers = self._part_headers(client.headers)
 
     def _record_stop(self, part_call: Call, client: Client) -> None:
-        """Records that a part was stopped: the client has disconnected, or a deadline is over."""
+        """Record that a part was stopped: the client disconnected, or a deadline has passed."""
         reason = self.deadlines.reason
         if reason is not None and reason != "client_gone":
             record_failure(part_call, client, stop_error(reason))

@@ -150,16 +150,21 @@ def _response_body(call: Call, target: Target, data: bytes) -> bytes:
             adapter.peek_embed_usage(data) or adapter.parse_embed(decode(data))
         )
         return data
-    request, response = parse_embed_request(call), adapter.parse_embed(decode(data))
-    if len(response.vectors) != len(request.inputs):
-        raise bad_upstream(
-            f"the upstream returned {len(response.vectors)} vectors for {len(request.inputs)} "
-            "inputs"
-        )
+    request = parse_embed_request(call)
+    response = _parse_response(adapter, request, data)
     call.attempt.tap.note_embeddings(response)
     body = msgspec.json.encode(render_embed_response(call, request, response))
     call.recorder.record_client(body)
     return body
+
+
+def _parse_response(adapter: EmbedProvider, request: EmbedRequest, data: bytes) -> EmbedResponse:
+    """The response to a request. Raises GatewayError unless it has a vector for each input."""
+    response = adapter.parse_embed(decode(data))
+    if len(response.vectors) != len(request.inputs):
+        counts = f"{len(response.vectors)} vectors for {len(request.inputs)} inputs"
+        raise bad_upstream(f"the upstream returned {counts}")
+    return response
 
 
 def render_embed_response(
@@ -243,12 +248,11 @@ async def embed_in_batches(
     call.attempts[-1].status, call.attempts[-1].first_byte_ms = 200, call.exchange.elapsed_ms()
     data = [task.result() for task in tasks]
     call.recorder.record_upstream(_as_json_list(data))
-    provider_format = embed_adapter(target.model.provider)
-    responses = [provider_format.parse_embed(decode(part)) for part in data]
-    for request, response in zip(requests, responses, strict=True):
-        if len(response.vectors) != len(request.inputs):
-            counts = f"{len(response.vectors)} vectors for {len(request.inputs)} inputs"
-            raise bad_upstream(f"the upstream returned {counts}")
+    adapter = embed_adapter(target.model.provider)
+    responses = [
+        _parse_response(adapter, request, part)
+        for request, part in zip(requests, data, strict=True)
+    ]
     merged_response = merge_responses(responses)
     call.attempt.tap.note_embeddings(merged_response)
     body = msgspec.json.encode(

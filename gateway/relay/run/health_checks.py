@@ -33,11 +33,11 @@ _PROMPT = "Say the word hello."
 
 
 class DueCheck(msgspec.Struct, frozen=True):
-    """A target to check, and the interval in seconds."""
+    """A target to check every `interval_s` seconds, on a route."""
 
     target: Target
     route: Route
-    every_s: float
+    interval_s: float
 
 
 def due_checks(snapshot: Snapshot) -> dict[str, DueCheck]:
@@ -51,14 +51,14 @@ def due_checks(snapshot: Snapshot) -> dict[str, DueCheck]:
             old_check = checks.get(label)
             # The model of a wildcard has no known name.
             if "*" not in label and (
-                old_check is None or route.health_check_interval_s < old_check.every_s
+                old_check is None or route.health_check_interval_s < old_check.interval_s
             ):
                 checks[label] = DueCheck(target, route, route.health_check_interval_s)
     return checks
 
 
-class Checks:
-    """The checks of a process."""
+class HealthChecks:
+    """The health checks of a process."""
 
     def __init__(self, runtime: Runtime, *, tick_s: float = TICK_S) -> None:
         self._runtime = runtime
@@ -88,7 +88,7 @@ class Checks:
         for label, due_check in self._due.items():
             if self._slots.locked():
                 return
-            if runtime.breaker.claim(f"{LABEL}:{label}", due_check.every_s):
+            if runtime.breaker.claim(f"{LABEL}:{label}", due_check.interval_s):
                 task = asyncio.get_running_loop().create_task(self._check_target(due_check))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -135,6 +135,6 @@ async def check(runtime: Runtime, route: Route, target: Target) -> None:
     await run_internal_call(runtime, call)
 
 
-def begin(runtime: Runtime) -> None:
+def start_health_checks(runtime: Runtime) -> None:
     """Start the health checks of this process."""
-    runtime.services.append(Checks(runtime))
+    runtime.services.append(HealthChecks(runtime))

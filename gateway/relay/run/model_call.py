@@ -10,11 +10,12 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from gateway.canon.adaptation import adaptation_rows
-from gateway.canon.errors import Error, GatewayError
+from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event, Failed, Start, UsageUpdate
 from gateway.canon.fold import unfold_response
 from gateway.canon.request import Request
 from gateway.canon.response import Usage
+from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.providers.region_prices import region_price
 from gateway.relay.event_loop import offload
@@ -132,8 +133,7 @@ async def _whole_response(
             decode(data), target.model.traits, prepared_request.rendered_request
         )
         if response.finish.reason == "malformed":
-            message = response.finish.explanation or "the model's output is malformed"
-            raise GatewayError(Error(kind="malformed_output", message=message))
+            raise GatewayError(malformed_output_error(response.finish))
         return unfold_response(response)
 
     return await offload.run(len(data), parse)

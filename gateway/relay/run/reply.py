@@ -16,12 +16,13 @@ import msgspec
 
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.alternatives import AlternativeEvents
-from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.canon.events import End, Event, Failed
 from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.json_values import decode_or_none
 from gateway.canon.response import Response, unknown_finish
 from gateway.dialects.base import ResponseContext, StreamParser
+from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.framing.eventstream import CorruptMessage
 from gateway.framing.formats import STREAM_FORMATS, FrameDecoder
 from gateway.framing.sse import Frame, FrameTooLarge
@@ -188,8 +189,7 @@ def _parse_response(
         decode(data), target.model.traits, prepared_request.rendered_request
     )
     if response.finish.reason == "malformed" and not call.attempt.passthrough:
-        message = response.finish.explanation or "the model's output is malformed"
-        raise GatewayError(Error(kind="malformed_output", message=message))
+        raise GatewayError(malformed_output_error(response.finish))
     return response
 
 

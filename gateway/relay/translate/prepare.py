@@ -77,7 +77,7 @@ _BUILT_IN_HINTS = (
 # Fields that `Dialect.fit_passed_tools` changes.
 _TOOL_FIELDS = frozenset({"tool_choice", "web_search_options"})
 # Additional dialect of a provider -> its key in the provider's `paths`.
-_SURFACES = {"openai_responses": "responses", "openai_completions": "completions"}
+_PATH_KEYS = {"openai_responses": "responses", "openai_completions": "completions"}
 # The completions dialect, and the dialect whose base URL may serve it (`Traits.completions`).
 _COMPLETION_DIALECTS = ("openai_completions", "openai_chat")
 
@@ -296,7 +296,7 @@ def _serves_dialect(call: Call, provider: Provider, dialect_name: str) -> bool:
 
     A provider with custom paths serves it only if it has a path for it too.
     """
-    return call.exchange.verb not in provider.paths or _SURFACES[dialect_name] in provider.paths
+    return call.exchange.verb not in provider.paths or _PATH_KEYS[dialect_name] in provider.paths
 
 
 def uses_fim(call: Call, target: Target) -> bool:
@@ -416,7 +416,7 @@ def url_path(dialect: Dialect, target: Target, *, stream: bool, verb: Verb) -> s
     paths = target.model.provider.paths
     key: str = "stream" if stream and verb == "generate" and "stream" in paths else verb
     if verb == "generate" and dialect.name != target.model.provider.dialect:
-        key = _SURFACES.get(dialect.name, key)
+        key = _PATH_KEYS.get(dialect.name, key)
     template = paths.get(key)
     if template is not None:
         return model_names.expand_path_template(template, target.model.name)
