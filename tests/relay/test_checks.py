@@ -31,7 +31,7 @@ def test_a_target_of_two_routes_is_checked_at_the_shorter_interval() -> None:
             route("quick", A, health_check_interval_s=20),
         )
     )
-    assert {label: check.every_s for label, check in actual_due_checks.items()} == {LABEL: 20}
+    assert {label: check.interval_s for label, check in actual_due_checks.items()} == {LABEL: 20}
 
 
 async def run_due_checks(live: Gateway) -> None:

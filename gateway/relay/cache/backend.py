@@ -1,8 +1,8 @@
-"""Cached responses shared by all processes: the database, through functions of the store.
+"""Cached responses shared by all processes: in the database, or in Redis.
 
-Reads run in threads of their own, so that the number of database connections stays small;
-writes go through a bounded queue to one writer thread. A backend that fails behaves like an
-empty one.
+The database is reached through functions of the store: reads run in threads of their own, so that
+the number of database connections stays small; writes go through a bounded queue to one writer
+thread. A backend that fails behaves like an empty one.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gateway.relay.cache.index import CacheIndex, ChangesSince
+
+if TYPE_CHECKING:
+    from gateway.relay.limits.redis_limiter import RedisLimiter
 
 log = logging.getLogger(__name__)
 
@@ -211,3 +214,25 @@ class DatabaseBackend:
                 for close_future in closings:
                     close_future.result(CLOSE_S)
             self._readers.shutdown()
+
+
+class RedisBackend:
+    """Cached responses in Redis. Most reads share a round trip with the limits."""
+
+    def __init__(self, limiter: RedisLimiter) -> None:
+        self._limiter = limiter
+
+    async def get(self, key: str) -> bytes | None:
+        """The blob of a key, if it exists and has not expired."""
+        return await self._limiter.get_cached(key)
+
+    def may_contain(self, fingerprint: str) -> bool:
+        """Always true: there is no index of the keys in Redis."""
+        return True
+
+    def put(self, row: CacheRow) -> None:
+        """Store a blob asynchronously."""
+        self._limiter.put_cached(row.key, row.blob, row.expires_at - row.created_at)
+
+    async def close(self) -> None:
+        """Do nothing: the limiter owns the connections."""

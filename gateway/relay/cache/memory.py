@@ -8,7 +8,7 @@ from gateway.relay.cache.key import fingerprint_of
 from gateway.relay.exchange.cached_response import CachedResponse
 
 # Approximate size of one entry of `_body_keys`.
-_ALIAS_BYTES = 200
+_BODY_KEY_BYTES = 200
 
 
 class MemoryCache:
@@ -24,7 +24,7 @@ class MemoryCache:
         self._responses: OrderedDict[str, CachedResponse] = OrderedDict()
         self.fingerprints: Counter[str] = Counter()
         self._body_keys: OrderedDict[bytes, str] = OrderedDict()
-        self._max_body_keys = max(1, max_bytes // (4 * _ALIAS_BYTES))
+        self._max_body_keys = max(1, max_bytes // (4 * _BODY_KEY_BYTES))
 
     def __len__(self) -> int:
         return len(self._responses)

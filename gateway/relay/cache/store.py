@@ -12,6 +12,7 @@ from gateway.relay.cache.backend import (
     CacheRow,
     CacheTable,
     DatabaseBackend,
+    RedisBackend,
 )
 from gateway.relay.cache.key import KeyScopes
 from gateway.relay.cache.memory import MemoryCache
@@ -25,28 +26,6 @@ if TYPE_CHECKING:
     from gateway.relay.limits.redis_limiter import RedisLimiter
 
 MEMORY_BYTES = 64 * 1024 * 1024
-
-
-class RedisBackend:
-    """Cached responses in Redis. Most reads share a round trip with the limits."""
-
-    def __init__(self, limiter: RedisLimiter) -> None:
-        self._limiter = limiter
-
-    async def get(self, key: str) -> bytes | None:
-        """The blob of a key, if it exists and has not expired."""
-        return await self._limiter.get_cached(key)
-
-    def may_contain(self, fingerprint: str) -> bool:
-        """Always true: there is no index of the keys in Redis."""
-        return True
-
-    def put(self, row: CacheRow) -> None:
-        """Store a blob asynchronously."""
-        self._limiter.put_cached(row.key, row.blob, row.expires_at - row.created_at)
-
-    async def close(self) -> None:
-        """Do nothing: the limiter owns the connections."""
 
 
 class CacheStore:
@@ -120,5 +99,5 @@ def create_cache_store(
     if redis_limiter is not None:
         backend = RedisBackend(redis_limiter)
     elif cached is not None:
-        backend = DatabaseBackend(*cached[:2], close, cached.changes_since, flag_path)
+        backend = DatabaseBackend(cached.read, cached.write, close, cached.changes_since, flag_path)
     return CacheStore(secret, memory_bytes, backend)

@@ -8,8 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
-from gateway.providers.masks import Mask
-from gateway.providers.masks import apply_masks as without
+from gateway.providers.masks import Mask, apply_masks
 from gateway.providers.redact import MASK, Redactor, is_secret_name
 from gateway.relay.exchange.delta_texts import (
     Span,
@@ -39,9 +38,9 @@ _HARMLESS_NAMES: set[str] = set()
 _MAX_HARMLESS_NAMES = 1024
 # Smaller bodies are searched and stored as they are.
 _SMALL_BYTES = 16 * 1024
-# Bytes recorded beyond the limit until the end, so that a secret across the limit is masked
-# as a whole before the cut.
-_MARKUP = 8 * 1024
+# Bytes recorded beyond the limit, so that a secret across the limit is masked as a whole before
+# the body is cut.
+_OVERLAP_BYTES = 8 * 1024
 
 
 class Recorder:
@@ -90,7 +89,7 @@ class Recorder:
         self._client_size = 0
 
     def add_redactor(self, redactor: Redactor) -> None:
-        """Also masks these secrets, which are sent to a target."""
+        """Also mask these secrets, which are sent to a target."""
         if redactor.forms and redactor not in self._redactors:
             self._redactors = (*self._redactors, redactor)
             self._forms += redactor.forms
@@ -101,14 +100,14 @@ class Recorder:
 
     def record_upstream(self, data: bytes) -> None:
         """Record a chunk of the upstream's response."""
-        if self.enabled and self._upstream_size < self.limit + _MARKUP:
+        if self.enabled and self._upstream_size < self.limit + _OVERLAP_BYTES:
             self._upstream.append(data)
             self._upstream_times.append(time.perf_counter())
             self._upstream_size += len(data)
 
     def record_client(self, data: bytes) -> None:
         """Record a chunk of the client's response; not called on passthrough."""
-        if self.enabled and self._client_size < self.limit + _MARKUP:
+        if self.enabled and self._client_size < self.limit + _OVERLAP_BYTES:
             self._client.append(data)
             self._client_times.append(time.perf_counter())
             self._client_size += len(data)
@@ -220,7 +219,7 @@ class Recorder:
         if source is data and redactors is self._redactors:
             return masked_data
         if len(data) > limit:
-            data = data[: limit + _MARKUP]
+            data = data[: limit + _OVERLAP_BYTES]
         for redactor in self._redactors:
             data = redactor.redact(data)
         # Key-like text is masked to its end, even beyond the cut.
@@ -284,7 +283,7 @@ def mask_secrets(data: bytes, masks: tuple[Mask, ...]) -> bytes:
     """The bytes without key-like text, and with the masks applied."""
     if may_contain_secret(data):
         data = _KEY.sub(b"***", data)
-    return without(data, masks) if masks else data
+    return apply_masks(data, masks) if masks else data
 
 
 def mask_split(stream: bytes, redactors: tuple[Redactor, ...], masks: tuple[Mask, ...]) -> bytes:
@@ -311,7 +310,7 @@ def _mask_fragments(
         for redactor in redactors:
             clean = redactor.redact(clean)
         clean = _KEY.sub(lambda key: b"*" * len(key[0]), clean)
-    clean = without(clean, masks)
+    clean = apply_masks(clean, masks)
     if clean == text:
         return stream
     masked_stream, offset = bytearray(stream), 0

@@ -332,10 +332,10 @@ class Backlog:
         """Copy records into segments for which there was no room before."""
         for chunk in self._all_chunks():
             unrecorded, chunk.unrecorded = chunk.unrecorded, []
-            for entry in unrecorded:
-                with_bodies = record_bytes(entry) <= SEGMENT_BODY_BYTES
-                if not self._copy_to_segment(entry, with_bodies=with_bodies, reason="size"):
-                    chunk.unrecorded.append(entry)
+            for record in unrecorded:
+                with_bodies = record_bytes(record) <= SEGMENT_BODY_BYTES
+                if not self._copy_to_segment(record, with_bodies=with_bodies, reason="size"):
+                    chunk.unrecorded.append(record)
 
     def close(self) -> int:
         """Close the files; those with records stay. Return how many records are lost."""
@@ -563,7 +563,7 @@ class Journal:
         chunks = self._backlog.take_chunks()
         if not chunks:
             return 0
-        records = [entry for chunk in chunks for entry in chunk.read()]
+        records = [record for chunk in chunks for record in chunk.read()]
         rows = len(records)
         while not self._write_batches(records):
             if self._closing.is_set():

@@ -332,11 +332,7 @@ class Limiter:
     def _check_soft_limit(self, counter: RuleCounter, window: int) -> None:
         """Warn once per window when a budget passes its soft limit."""
         rule = counter.rule
-        slots = (self.counters.local_slot, *self.counters.peer_slots)
-        spent_units = sum(
-            limits.window_spend(process_slot, counter.offset, window) for process_slot in slots
-        )
-        self.log_soft_limit(rule, spent_units, window)
+        self.log_soft_limit(rule, self.counters.spent_units(counter.offset, window), window)
 
     def log_soft_limit(self, rule: Rule, spent_units: int, window: int) -> None:
         """Log a warning if the soft limit is passed for the first time in a window."""
@@ -369,10 +365,7 @@ class Limiter:
                     continue
                 span = name.rpartition("/")[2]
                 limits.discard_future_spend(self.counters.local_slot, offset, span, now)
-                slots = (self.counters.local_slot, *self.counters.peer_slots)
-                missing_units = units - sum(
-                    limits.window_spend(process_slot, offset, window) for process_slot in slots
-                )
+                missing_units = units - self.counters.spent_units(offset, window)
                 if missing_units > 0:
                     limits.add_spend(self.counters.local_slot, offset, window, missing_units)
 
@@ -428,8 +421,9 @@ def _limit_refusal(
     if rule.metric == "usd":
         return budget_refusal(rule, used_units, now)
     slot = limits.slot_number(now, counter.span_s)
-    slots = [counters.local_slot, *counters.peer_slots]
-    rows = (limits.counts_by_slot(process_slot, counter.offset, slot) for process_slot in slots)
+    rows = (
+        limits.counts_by_slot(process_slot, counter.offset, slot) for process_slot in counters.slots
+    )
     counts = [sum(column) for column in zip(*rows, strict=True)]
     return LimitRefusal(
         rule, used_units, limits.seconds_until_below(counts, rule.limit, now, counter.span_s)
@@ -530,18 +524,32 @@ def remaining_budgets(
 ) -> dict[tuple[str, str], float]:
     """US dollars left of budgets, by owner and span."""
     counters.map_new_slots()
-    slots = (counters.local_slot, *counters.peer_slots)
     remaining_usd: dict[tuple[str, str], float] = {}
     for rule in rules:
         window, _ = limits.calendar_window(now, rule.span)
         offset = counters.counter_offset(rule.name)
-        spent_units = (
-            sum(limits.window_spend(process_slot, offset, window) for process_slot in slots)
-            if offset is not None
-            else 0
-        )
+        spent_units = 0 if offset is None else counters.spent_units(offset, window)
         remaining_usd[rule.owner, rule.span] = (rule.limit - spent_units) / limits.UNITS
     return remaining_usd
+
+
+def find_spent_budget(limiter: Limiter, call: Call, units: int) -> Error | None:
+    """The error for a budget of a running call that is used up; None if none is.
+
+    `units` is what the call itself has cost so far. Reservations do not count.
+    """
+    counters = limiter.counters
+    counters.map_new_slots()
+    for reservation in call.reservations:
+        windows = limiter.windows(reservation.started_at)
+        for counter in reservation.rule_counters:
+            if counter.rule.metric != "usd":
+                continue
+            spent_units = units + counters.spent_units(counter.offset, windows[counter.rule.span])
+            if spent_units >= counter.rule.limit:
+                refusal = budget_refusal(counter.rule, spent_units, limiter.now())
+                return limiter.count_refusal(refusal)
+    return None
 
 
 def target_rules(target: Target) -> list[Rule]:

@@ -18,7 +18,6 @@ import msgspec
 from gateway.relay.limits.redis_client import CacheWrite, RedisClient, RedisUnavailable
 from gateway.relay.limits.redis_lease import ProcessLease, Row, clamp_int
 from gateway.relay.limits.shared_counters import SharedCounters
-from gateway.routing import limits
 
 # The script's result for a process that must first send its spending.
 _REDIS_RESET = -1
@@ -157,15 +156,10 @@ class SpendSync:
 
     def _spend_rows(self, settled_batches: list[Row]) -> list[Row]:
         """The known spending that Redis has confirmed or that these batches settle."""
-        slots = (self._counters.local_slot, *self._counters.peer_slots)
         rows = []
         for name, window in self.windows.items():
             offset = self._counters.counter_offset(name)
-            spent_units = (
-                sum(limits.window_spend(process_slot, offset, window) for process_slot in slots)
-                if offset is not None
-                else 0
-            )
+            spent_units = 0 if offset is None else self._counters.spent_units(offset, window)
             spent_units -= self._settlements.unsettled_units(name, window, settled_batches)
             if spent_units > 0:
                 rows.append(

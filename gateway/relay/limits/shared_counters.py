@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from itertools import compress
 from pathlib import Path
 
-from gateway.routing.limits import COUNTER_SIZE, RESERVED
+from gateway.routing.limits import COUNTER_SIZE, RESERVED, window_spend
 
 log = logging.getLogger(__name__)
 
@@ -222,6 +222,15 @@ class SharedCounters:
         if not self._warned_full:
             log.error("there are too many limits to count; stop all processes and delete `limits`")
             self._warned_full = True
+
+    @property
+    def slots(self) -> tuple[memoryview, ...]:
+        """The slots of all processes, this one's first."""
+        return (self.local_slot, *self.peer_slots)
+
+    def spent_units(self, offset: int, window: int) -> int:
+        """The spending of all processes in a calendar window."""
+        return sum(window_spend(slot, offset, window) for slot in self.slots)
 
     def map_new_slots(self) -> None:
         """Map the slots of new processes; cheap if there are none."""

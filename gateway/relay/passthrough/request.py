@@ -48,7 +48,7 @@ _OPENAI_DIALECTS = frozenset(
     {"openai_chat", "openai_responses", "openai_completions", "openai_embeddings"}
 )
 # Preset -> its rerank format; all others use Jina's.
-_RERANK_SHAPES = {"cohere": "cohere", "voyage": "voyage"}
+_RERANK_FORMATS = {"cohere": "cohere", "voyage": "voyage"}
 
 
 def state_of(exchange: Exchange) -> tuple[PassthroughState, Operation]:
@@ -87,7 +87,7 @@ def prepare(call: Call, route: Route, target: Target) -> PreparedRequest:
         or {dialect.name, exchange.dialect.name} <= _OPENAI_DIALECTS
     )
     if state.rerank_format:
-        is_same_format = state.rerank_format == _rerank_shape(provider)
+        is_same_format = state.rerank_format == _rerank_format(provider)
     headers = passed_headers(exchange)
     add_anthropic_version(headers, exchange, target)
     prepared_request = PreparedRequest(
@@ -116,7 +116,7 @@ def _request_content(exchange: Exchange, target: Target) -> tuple[bytes, list[Ad
     if operation.model and "model" in fields:
         fields["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
     if operation.family == "rerank":
-        fields, report = rerank.render_request_fields(fields, _rerank_shape(target.model.provider))
+        fields, report = rerank.render_request_fields(fields, _rerank_format(target.model.provider))
     if target.edits:
         fields, edit_adaptations = profile_edits.apply_raw(target.edits, fields)
         report += edit_adaptations
@@ -124,8 +124,8 @@ def _request_content(exchange: Exchange, target: Target) -> tuple[bytes, list[Ad
     return state.logged_body, report
 
 
-def _rerank_shape(provider: Provider) -> str:
-    return _RERANK_SHAPES.get(provider.preset, "jina")
+def _rerank_format(provider: Provider) -> str:
+    return _RERANK_FORMATS.get(provider.preset, "jina")
 
 
 def _with_model(part: Part, model: str) -> Part:
@@ -245,8 +245,8 @@ def to_gateway_ids(runtime: Runtime, exchange: Exchange, provider: str, body: An
         out = dict(item)
         for name in _ID_FIELDS:
             if isinstance(out.get(name), str) and out[name]:
-                handle = ResourceId(provider, owner, out[name])
-                out[name] = resource_ids.encode_id(handle, runtime.config.pepper)
+                resource = ResourceId(provider, owner, out[name])
+                out[name] = resource_ids.encode_id(resource, runtime.config.pepper)
         if isinstance(out.get("results_url"), str):
             # Relative, so that clients send their key only to their base URL.
             out["results_url"] = f"/v1/{operation.path.partition('/{')[0]}/{out['id']}/results"

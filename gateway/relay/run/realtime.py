@@ -37,7 +37,7 @@ from gateway.relay.exchange.realtime import (
     parse_transcription_model,
     transcription_cost,
 )
-from gateway.relay.limits.spent_budget import find_spent_budget
+from gateway.relay.limits.limiter import find_spent_budget
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import response_headers
 from gateway.relay.run.settle import charge_of_call, settle

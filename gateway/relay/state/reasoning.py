@@ -168,7 +168,7 @@ class ReasoningStore:
         if self._write is None or len(self._pending) >= MAX_PENDING:
             return
         self._pending.append(ReasoningRow(keys.turn, keys.call, _encoder.encode(state)))
-        self._last_write = self._write_executor().submit(self._write_pending)
+        self._last_write = self._executor().submit(self._write_pending)
 
     async def wait_stored(self) -> None:
         """Wait until the last row is written, at most STORED_S.
@@ -265,9 +265,7 @@ class ReasoningStore:
         if self._clock() < self._unavailable_until:
             return None
         loop = asyncio.get_running_loop()
-        query = loop.run_in_executor(
-            self._write_executor(), self._find, list(keys_by_turn.values())
-        )
+        query = loop.run_in_executor(self._executor(), self._find, list(keys_by_turn.values()))
         try:
             rows = await asyncio.wait_for(query, READ_S)
             self._failing = False
@@ -328,7 +326,7 @@ class ReasoningStore:
         for key in entry.single_keys:
             del self._names[key]
 
-    def _write_executor(self) -> ThreadPoolExecutor:
+    def _executor(self) -> ThreadPoolExecutor:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="reasoning")
         return self._thread
