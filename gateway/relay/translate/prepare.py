@@ -42,7 +42,11 @@ from gateway.relay.translate.media_parts import (
     inline_media,
     parts_to_fetch,
 )
-from gateway.relay.translate.prompt_cache import mark_fields, mark_request, needs_marks
+from gateway.relay.translate.prompt_cache import (
+    add_breakpoints_to_fields,
+    add_breakpoints_to_request,
+    needs_breakpoints,
+)
 from gateway.routing.snapshot import ApiKey, Provider, Route, Target
 
 Fields = dict[str, msgspec.Raw]
@@ -124,12 +128,12 @@ def prepare(
             if (
                 route.prompt_cache
                 and exchange.verb == "generate"
-                and needs_marks(exchange.body, target.model.traits)
+                and needs_breakpoints(exchange.body, target.model.traits)
             ):
-                fields, added_marks = mark_fields(
+                fields, added_breakpoints = add_breakpoints_to_fields(
                     fields, dialect.name, target.model.traits, route.prompt_cache
                 )
-                report = (*report, *added_marks)
+                report = (*report, *added_breakpoints)
         result = pass_through(call, target, edits, path, fields)
         if report:
             result = msgspec.structs.replace(result, report=(*report, *result.report))
@@ -159,8 +163,12 @@ def prepare(
     if call.fetched_media:
         request, inlined_media = inline_media(request, dialect, traits, call.fetched_media)
     breakpoints: tuple[Adaptation, ...] = ()
-    if route.prompt_cache and exchange.verb == "generate" and needs_marks(exchange.body, traits):
-        request, breakpoints = mark_request(request, traits, route.prompt_cache)
+    if (
+        route.prompt_cache
+        and exchange.verb == "generate"
+        and needs_breakpoints(exchange.body, traits)
+    ):
+        request, breakpoints = add_breakpoints_to_request(request, traits, route.prompt_cache)
     try:
         result = translate_request(
             request, dialect, traits, edits, path, verb=exchange.verb, size=len(exchange.body)

@@ -12,7 +12,7 @@ openrouter.ai/docs/features/prompt-caching
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -39,7 +39,7 @@ Json = dict[str, Any]
 MIN_BODY_BYTES = 2048
 MAX_TURNS = 2
 # A quotation mark in a text is escaped, so these are fields of the body.
-_CLIENT_MARKS = (b'"cache_control"', b'"cachePoint"', b'"prompt_cache_breakpoint"')
+_CLIENT_BREAKPOINTS = (b'"cache_control"', b'"cachePoint"', b'"prompt_cache_breakpoint"')
 # Dialect -> roles of a user turn, and types of parts that may have a breakpoint.
 _PASSTHROUGH = {
     "anthropic_messages": (
@@ -54,13 +54,13 @@ _string_decoder = msgspec.json.Decoder(str)
 _object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def needs_marks(body: bytes, traits: Traits) -> bool:
-    """Whether to mark a request with this body for a model: the client has set no breakpoint."""
+def needs_breakpoints(body: bytes, traits: Traits) -> bool:
+    """Whether to add breakpoints to a request with this body: the client has set none."""
     return (
         bool(traits.auto_cache)
         and traits.cache in {"cache_control", "cachePoint"}
         and len(body) >= MIN_BODY_BYTES
-        and not offload.contains(body, _CLIENT_MARKS)
+        and not offload.contains(body, _CLIENT_BREAKPOINTS)
     )
 
 
@@ -74,7 +74,7 @@ def _breakpoint_report(count: int) -> tuple[Adaptation, ...]:
 # --- a translated request -------------------------------------------------------------------------
 
 
-def mark_request(
+def add_breakpoints_to_request(
     request: Request, traits: Traits, ttl: str
 ) -> tuple[Request, tuple[Adaptation, ...]]:
     """The canonical request with breakpoints, and the report."""
@@ -83,12 +83,12 @@ def mark_request(
     changes: dict[str, Any] = {}
     count = 0
     if "tools" in traits.auto_cache:
-        tools = _with_mark(request.tools, _can_mark_tool, cache)
+        tools = _with_breakpoint(request.tools, _tool_accepts_breakpoint, cache)
         if tools is not None:
             changes["tools"] = tools
             count += 1
     if "system" in traits.auto_cache:
-        instructions = _with_mark(request.instructions, _can_mark_part, cache)
+        instructions = _with_breakpoint(request.instructions, _part_accepts_breakpoint, cache)
         if instructions is not None:
             changes["instructions"] = instructions
             count += 1
@@ -109,7 +109,9 @@ def _add_breakpoints_to_turns(turns: list[Turn], cache: CacheBreakpoint) -> int:
         if turn.role != "user":
             in_user_turn = False
             continue
-        parts = None if in_user_turn else _with_mark(turn.parts, _can_mark_part, cache)
+        parts = (
+            None if in_user_turn else _with_breakpoint(turn.parts, _part_accepts_breakpoint, cache)
+        )
         if parts is None:
             continue
         turns[index] = msgspec.structs.replace(turn, parts=parts)
@@ -120,21 +122,23 @@ def _add_breakpoints_to_turns(turns: list[Turn], cache: CacheBreakpoint) -> int:
     return marked_count
 
 
-def _with_mark(items: tuple[Any, ...], can_mark: Any, cache: CacheBreakpoint) -> Any:
+def _with_breakpoint(
+    items: tuple[Any, ...], accepts_breakpoint: Callable[[Any], bool], cache: CacheBreakpoint
+) -> Any:
     """The items with a breakpoint on the last that may have one; None if there is none."""
     for index in range(len(items) - 1, -1, -1):
-        if can_mark(items[index]):
+        if accepts_breakpoint(items[index]):
             item = msgspec.structs.replace(items[index], cache=cache)
             return (*items[:index], item, *items[index + 1 :])
     return None
 
 
-def _can_mark_tool(tool: Tool) -> bool:
+def _tool_accepts_breakpoint(tool: Tool) -> bool:
     """Anthropic rejects a breakpoint on a deferred tool; server tools are rendered as received."""
     return tool.kind != "server" and not tool.defer
 
 
-def _can_mark_part(part: Part) -> bool:
+def _part_accepts_breakpoint(part: Part) -> bool:
     """Anthropic rejects a breakpoint on an empty text, and on reasoning."""
     if isinstance(part, Text):
         return bool(part.text.strip())
@@ -144,7 +148,7 @@ def _can_mark_part(part: Part) -> bool:
 # --- a passthrough body ---------------------------------------------------------------------------
 
 
-def mark_fields(
+def add_breakpoints_to_fields(
     fields: Fields, dialect: str, traits: Traits, ttl: str
 ) -> tuple[Fields, tuple[Adaptation, ...]]:
     """The top-level fields of a passthrough body with breakpoints, and the report.
