@@ -36,7 +36,8 @@ _UNCERTAIN_COST = (
     "cost_usd IS NULL OR NOT (outcome = 'ok') OR NOT (shadow_of = '') "
     "OR NOT (service_tier = '') OR usage_source IN ('estimated', 'estimated_size')"
 )
-_LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+# Comparison in a search -> Django's lookup.
+LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 # Columns with a partial index that excludes the most common value. SQLite uses such an index
 # only if the query excludes that value explicitly.
 _PARTIAL_INDEXES = {
@@ -393,7 +394,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
             parts = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
             total = reduce(add, (Coalesce(part, 0) for part in parts))
             rows = self.alias(tokens=total)
-        return rows.filter(**{f"{column}__{_LOOKUPS[op]}": amount})
+        return rows.filter(**{f"{column}__{LOOKUPS[op]}": amount})
 
     def with_amount(self, column: str) -> Any:
         """The row ids with a number as `amount`: a column of `compare_number`."""
@@ -454,6 +455,10 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         """Rows that started at or after `since` and before `until`; None means no bound."""
         rows = self if since is None else self.filter(started_at__gte=since)
         return rows if until is None else rows.filter(started_at__lt=until)
+
+    def newest_pk(self) -> int:
+        """The row id of the newest row; 0 for an empty log."""
+        return self.order_by("-pk").values_list("pk", flat=True).first() or 0
 
     def earliest_start(self) -> datetime | None:
         """The earliest start time."""

@@ -12,6 +12,7 @@ from console.evaluate.definition import Case
 from console.evaluate.responses import Call, ModelResponse
 from console.evaluate.scores import Grade, ModelSummary, Outcome, Spread
 from gateway.csv_cells import csv_line
+from gateway.prompts.variables import variable_text
 
 Json = dict[str, Any]
 
@@ -116,9 +117,7 @@ def as_csv(report: Report) -> str:
 
 
 def _cell_text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return "" if value is None else variable_text(value)
 
 
 def failure_text(content: Content) -> str:

@@ -15,6 +15,11 @@ def decode_or_none(data: bytes | str | msgspec.Raw) -> Any:
         return None
 
 
+def list_or_empty(value: Any) -> list[Any]:
+    """The value if it is a list, else an empty list."""
+    return value if isinstance(value, list) else []
+
+
 def dict_items(value: Any) -> list[dict[str, Any]]:
     """The objects in a list; none for any other value."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.canon.json_values import list_or_empty
 from gateway.canon.schema import Schema, resolve_ref
 
 _ALTERNATIVES = ("oneOf", "anyOf")
@@ -56,13 +57,13 @@ def _collect_members(node: Schema, root: Schema, depth: int) -> _Members:
         if isinstance(properties, dict)
         else {}
     )
-    required = [name for name in _list_or_empty(node.get("required")) if isinstance(name, str)]
+    required = [name for name in list_or_empty(node.get("required")) if isinstance(name, str)]
     if depth == _MAX_DEPTH:
         return forms, required
     referenced_schema = (
         resolve_ref(root, node["$ref"]) if isinstance(node.get("$ref"), str) else None
     )
-    for part in (referenced_schema, *_list_or_empty(node.get("allOf"))):
+    for part in (referenced_schema, *list_or_empty(node.get("allOf"))):
         if isinstance(part, dict):
             member_forms, required_names = _collect_members(part, root, depth + 1)
             _add_forms(forms, member_forms)
@@ -70,7 +71,7 @@ def _collect_members(node: Schema, root: Schema, depth: int) -> _Members:
     for key in _ALTERNATIVES:
         branches = [
             _collect_members(branch, root, depth + 1)
-            for branch in _list_or_empty(node.get(key))
+            for branch in list_or_empty(node.get(key))
             if isinstance(branch, dict) and branch.get("type", "object") == "object"
         ]
         for member_forms, _ in branches:
@@ -109,7 +110,7 @@ def _enum_values(schema: Any) -> list[Any]:
     """The values of an `enum` or `const`; empty for a schema with any other constraint."""
     if not isinstance(schema, dict) or schema.keys() - {"type", "const", "enum", "title"}:
         return []
-    return [schema["const"]] if "const" in schema else _list_or_empty(schema.get("enum"))
+    return [schema["const"]] if "const" in schema else list_or_empty(schema.get("enum"))
 
 
 def _unique_values(values: Iterable[Any]) -> list[Any]:
@@ -127,7 +128,3 @@ def _referenced_description(schema: Schema) -> str:
         referenced_schema.get("description") if isinstance(referenced_schema, dict) else None
     )
     return description if isinstance(description, str) else ""
-
-
-def _list_or_empty(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.canon.json_values import list_or_empty
+
 Schema = dict[str, Any]
 
 # Deeper schemas are not changed: no provider compiles them.
@@ -179,7 +181,7 @@ def count_parameters(schema: Schema) -> tuple[int, int]:
             continue
         properties = part.get("properties")
         if isinstance(properties, dict):
-            required = _list_or_empty(part.get("required"))
+            required = list_or_empty(part.get("required"))
             optional += sum(name not in required for name in properties)
             unions += sum(map(_is_union, properties.values()))
         open_parts += _subschemas(part)
@@ -194,7 +196,7 @@ def _subschemas(part: Schema) -> Iterator[Any]:
     """The schemas directly inside a schema."""
     maps = (part[key] for key in _MAP_KEYWORDS if isinstance(part.get(key), dict))
     yield from chain.from_iterable(schemas.values() for schemas in maps)
-    yield from chain.from_iterable(_list_or_empty(part.get(key)) for key in _LIST_KEYWORDS)
+    yield from chain.from_iterable(list_or_empty(part.get(key)) for key in _LIST_KEYWORDS)
     yield from (part[key] for key in _SCHEMA_KEYWORDS if key in part)
 
 
@@ -243,7 +245,7 @@ def _restrict_schema(
     describe_constraints(out, schema, list(dropped_keywords))
     if isinstance(out.get("oneOf"), list):
         changed_keywords["oneOf"] = None
-        out["anyOf"] = [*_list_or_empty(out.get("anyOf")), *out.pop("oneOf")]
+        out["anyOf"] = [*list_or_empty(out.get("anyOf")), *out.pop("oneOf")]
     if not subset.keywords_beside_ref and "$ref" in out and len(out) > 1 and "anyOf" not in out:
         out["anyOf"] = [{"$ref": out.pop("$ref")}]
     for key in _MAP_KEYWORDS:
@@ -322,10 +324,6 @@ def _value_text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _list_or_empty(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
 def _close_object(out: Schema, subset: SchemaSubset, changed_keywords: dict[str, None]) -> None:
     """Disallow further properties; require all properties if the subset demands it."""
     additional = out.get("additionalProperties")
@@ -339,7 +337,7 @@ def _close_object(out: Schema, subset: SchemaSubset, changed_keywords: dict[str,
         return
     properties = out.get("properties")
     properties = out["properties"] = dict(properties) if isinstance(properties, dict) else {}
-    required = {name for name in _list_or_empty(out.get("required")) if isinstance(name, str)}
+    required = {name for name in list_or_empty(out.get("required")) if isinstance(name, str)}
     for name in properties:
         if name not in required:
             changed_keywords["required"] = None

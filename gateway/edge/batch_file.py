@@ -24,6 +24,7 @@ from gateway.framing.multipart import ByteRange, Part
 from gateway.providers.prices import lists_model
 from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.spool import Spool
+from gateway.relay.passthrough.batches import MAX_LINE_BYTES
 from gateway.relay.passthrough.request import BATCH_PURPOSES, provider_path, state_of
 from gateway.routing import other_models
 from gateway.routing.snapshot import Provider, may_use
@@ -31,8 +32,6 @@ from gateway.routing.snapshot import Provider, may_use
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-# Limit of the bytes that are buffered for one line.
-MAX_LINE_BYTES = 32 * 1024 * 1024
 _MAX_CACHED_NAMES = 1000
 
 Fields = dict[str, msgspec.Raw]

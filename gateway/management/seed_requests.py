@@ -82,7 +82,7 @@ def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> 
 
 def _write_entries(entries: list[LogRecord], random_: random.Random) -> None:
     with transaction.atomic():
-        last_pk = RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        last_pk = RequestLog.objects.newest_pk()
         store.write(entries)
         ids = RequestLog.objects.newer_than_row(last_pk).order_by("pk").values_list("pk", flat=True)
         rows = [(pk, index_text(_random_text(random_))) for pk in ids]

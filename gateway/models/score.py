@@ -18,13 +18,13 @@ from django.db import models
 from django.db.models import Q
 
 from gateway.models.log import RequestLog
+from gateway.querysets import LOOKUPS
 
 # The score that thumbs up (1) and thumbs down (0) set.
 FEEDBACK = "feedback"
 MAX_COMMENT = 2000
 # Scores of one request; more are refused.
 MAX_SCORES = 100
-_LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 
 
 class RequestScoreQuerySet(models.QuerySet["RequestScore"]):
@@ -43,7 +43,7 @@ class RequestScoreQuerySet(models.QuerySet["RequestScore"]):
 
     def with_value(self, op: str, amount: Decimal) -> Self:
         """Scores whose value compares to `amount` by `op`: `>`, `>=`, `<` or `<=`."""
-        return self.filter(**{f"value__{_LOOKUPS[op]}": float(amount)})
+        return self.filter(**{f"value__{LOOKUPS[op]}": float(amount)})
 
     def with_names(self, names: Sequence[str]) -> Self:
         """Scores with one of these names and a value."""

@@ -20,7 +20,7 @@ from gateway.routing.snapshot import Target
 # A source of numbers in [0, 1).
 Draw = Callable[[], float]
 # Share of requests that test whether another target has become faster.
-EXPLORED_SHARE = 0.05
+EXPLORATION_SHARE = 0.05
 # Prompts are longer than responses: about three input tokens per output token.
 _IN_PER_OUT = 3
 
@@ -80,12 +80,12 @@ def weighted(group: list[Target], context: StrategyContext) -> list[Target]:
 def fastest(group: list[Target], context: StrategyContext) -> list[Target]:
     """Targets by time to the first token, shortest first.
 
-    A target without measurements comes first. A share of requests (EXPLORED_SHARE) starts with
+    A target without measurements comes first. A share of requests (EXPLORATION_SHARE) starts with
     another target than the fastest, to notice when it has recovered.
     """
     draw = context.draw
     ordered_targets = sorted(group, key=lambda target: _first_ms(target, context.latency_by_target))
-    if len(ordered_targets) > 1 and draw() < EXPLORED_SHARE:
+    if len(ordered_targets) > 1 and draw() < EXPLORATION_SHARE:
         ordered_targets.insert(0, ordered_targets.pop(1 + int(draw() * (len(ordered_targets) - 1))))
     return ordered_targets
 

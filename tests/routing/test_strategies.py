@@ -15,7 +15,7 @@ from gateway.providers.profile import Price
 from gateway.routing.latency import LatencyStats
 from gateway.routing.snapshot import Model, Provider, Target
 from gateway.routing.strategies import (
-    EXPLORED_SHARE,
+    EXPLORATION_SHARE,
     STRATEGIES,
     StrategyContext,
     order_targets,
@@ -151,7 +151,7 @@ def test_fastest_occasionally_tries_other_targets() -> None:
         order_targets("fastest", route, StrategyContext(0.0, draw, latency_by_target))[0].id
         for _ in range(20_000)
     )
-    assert firsts[2] / 20_000 == pytest.approx(1 - EXPLORED_SHARE, abs=0.01)
+    assert firsts[2] / 20_000 == pytest.approx(1 - EXPLORATION_SHARE, abs=0.01)
     assert firsts[1] and firsts[3]
 
 

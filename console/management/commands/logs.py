@@ -43,7 +43,7 @@ class Command(BaseCommand):
         rows = RequestLog.objects.matching(
             **{name: options[name] for name in names}, text=options["search"]
         )
-        newest = RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        newest = RequestLog.objects.newest_pk()
         rows_to_print = list(rows.filter(pk__lte=newest).order_by("-pk")[: options["lines"]])
         for row in reversed(rows_to_print):
             self.stdout.write(format_row(row))

@@ -33,7 +33,7 @@ def connect(request: HttpRequest) -> HttpResponse:
     context = {
         "page": PAGE,
         **connect_context(request),
-        "status": status_context(request, newest_row_id()),
+        "status": status_context(request, RequestLog.objects.newest_pk()),
         "may_insert": is_editor(request.user),
     }
     return render_page_or_part(request, TEMPLATE, PANELS, context)
@@ -60,7 +60,7 @@ def connect_key(request: HttpRequest) -> HttpResponse:
         "made": row,
         "may_insert": True,
         "panels": panels(context["base"], context["route"], secret),
-        "status": status_context(request, newest_row_id()),
+        "status": status_context(request, RequestLog.objects.newest_pk()),
     }
     return render_page_or_part(request, TEMPLATE, PANELS, context)
 
@@ -70,7 +70,7 @@ def connect_key(request: HttpRequest) -> HttpResponse:
 def connection_status(request: HttpRequest) -> HttpResponse:
     """The status alone: waiting, or the first request after `since`."""
     since = number_in(request.GET.get("since", ""))
-    number = newest_row_id() if since is None else since
+    number = RequestLog.objects.newest_pk() if since is None else since
     context = {"status": status_context(request, number)}
     return render(request, "console/connect/_status.html", context)
 
@@ -108,8 +108,3 @@ def status_context(request: HttpRequest, since: int) -> dict[str, Any]:
     if not has_permission(request.user, "view"):
         rows = rows.filter(key_id__in=ApiKey.objects.owned_by(request.user).values("pk"))
     return {"since": since, "call": rows.first_client_call(since)}
-
-
-def newest_row_id() -> int:
-    """The id of the newest row of the log."""
-    return RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0

@@ -5,14 +5,14 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import InvalidToken
 from django import forms
-from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from gateway.compat.litellm import config as litellm_config
 from gateway.compat.litellm.config.reader import MAX_BYTES
 from gateway.compat.litellm.config.upload import read_upload
+from gateway.models.sealed import build_cipher
 
 # Lifetime of a preview.
 DRAFT_S = 3600
@@ -73,13 +73,9 @@ def _decode_upload(upload: Any) -> str:
         raise forms.ValidationError(_("The file is not UTF-8 text.")) from None
 
 
-def _draft_cipher() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])
-
-
 def seal(text: str) -> str:
     """Encrypt the text for a hidden field, so that the page source does not reveal it."""
-    return _draft_cipher().encrypt(zlib.compress(text.encode())).decode()
+    return build_cipher().encrypt(zlib.compress(text.encode())).decode()
 
 
 def unseal(draft: str) -> str | None:
@@ -87,7 +83,7 @@ def unseal(draft: str) -> str | None:
     try:
         inflater = zlib.decompressobj()
         text_bytes = inflater.decompress(
-            _draft_cipher().decrypt(draft.encode(), ttl=DRAFT_S), MAX_BYTES * 4
+            build_cipher().decrypt(draft.encode(), ttl=DRAFT_S), MAX_BYTES * 4
         )
     except (InvalidToken, zlib.error, UnicodeEncodeError):
         return None

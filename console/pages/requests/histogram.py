@@ -114,7 +114,7 @@ def _count_by_ids(slices: list[Slice]) -> None:
     query = "(SELECT id FROM {log} WHERE started_at >= %s ORDER BY started_at LIMIT 1)"
     adapt = connection.ops.adapt_datetimefield_value
     moments = [part.since for part in slices] + [slices[-1].until]
-    last_pk = RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    last_pk = RequestLog.objects.newest_pk()
     edge_ids = _run_scalars(query, [[adapt(moment)] for moment in moments])
     edges = [last_pk + 1 if pk is None else pk for pk in edge_ids]
     pairs = list(itertools.pairwise(edges))

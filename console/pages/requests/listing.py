@@ -125,7 +125,7 @@ def list_context(
         "suggestions": suggestions(choices),
         "histogram": _histogram_chart(histogram(search, timezone.now())),
         "address": state.address(),
-        "newest_id": RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0,
+        "newest_id": RequestLog.objects.newest_pk(),
         "dated": _shows_dates(state),
         "may_read_bodies": allowed,
         "selected": selected_pk,

@@ -121,7 +121,7 @@ def largest(search: Search, sort: str, size: int = PAGE_ROWS) -> Page:
 
 def newer(search: Search, cursor: int, size: int = PAGE_ROWS) -> list[RequestLog]:
     """Return rows newer than `cursor`, newest first, at most `size`."""
-    rows = _list_rows().newer_than_row(max(cursor, _last_id() - _WINDOW_IDS))
+    rows = _list_rows().newer_than_row(max(cursor, RequestLog.objects.newest_pk() - _WINDOW_IDS))
     if search.id:
         return list(rows.with_any_id(search.id).newest(size))
     return list(_filter_rows(rows, search).newest(size))
@@ -132,7 +132,7 @@ def adjacent_rows(search: Search, pk: int) -> tuple[int | None, int | None]:
     older = page(search, pk, 1).rows
     newer_pk = None
     until = time.monotonic() + BUDGET_S
-    low, last_pk = pk, _last_id()
+    low, last_pk = pk, RequestLog.objects.newest_pk()
     span = _WINDOW_IDS
     while low < last_pk and time.monotonic() < until and not search.id:
         high = low + span
@@ -189,10 +189,6 @@ def _first_and_last_id() -> tuple[int, int]:
     oldest = Subquery(RequestLog.objects.order_by("pk").values("pk")[:1])
     newest = RequestLog.objects.order_by("-pk").annotate(oldest=oldest)
     return newest.values_list("oldest", "pk").first() or (0, 0)
-
-
-def _last_id() -> int:
-    return RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def start_time_of(pk: int) -> dt.datetime | None:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from django.utils.translation import gettext as _
 
 from console.pages.routes.forms import Draft
-from console.pages.routes.labels import FEATURES, field_label
+from console.pages.routes.labels import FEATURES, field_label, name_without_provider
 from gateway.providers.catalog import resolve_preset
 from gateway.routing.candidates import supports_feature
 from gateway.routing.route_spec import RouteSpec, StepSpec
@@ -178,7 +178,7 @@ def _check_targets(check_input: CheckInput) -> Iterator[Check]:
         labels = [target.model for target in step.targets]
         for label in dict.fromkeys(labels):
             if labels.count(label) > 1:
-                yield Check(WARN, _("%s is in this step twice.") % _name_without_provider(label))
+                yield Check(WARN, _("%s is in this step twice.") % name_without_provider(label))
             if check_input.model(label) is None:
                 detail = _("The model does not exist, or it or its provider is disabled.")
                 yield Check(BAD, _("%s is not available.") % label, detail)
@@ -257,7 +257,7 @@ def _check_context_windows(check_input: CheckInput) -> Iterator[Check]:
                     "window": f"{window:,}",
                     "minimum": f"{step.min_context:,}",
                 }
-                title = _("The context window of %s is too small.") % _name_without_provider(
+                title = _("The context window of %s is too small.") % name_without_provider(
                     target.model
                 )
                 yield Check(BAD, title, detail)
@@ -280,10 +280,6 @@ def _check_conditions(check_input: CheckInput) -> Iterator[Check]:
         compile_route(check_input.document, check_input.snapshot)
     except ValueError as error:
         yield Check(BAD, _("This route is invalid:"), str(error))
-
-
-def _name_without_provider(label: str) -> str:
-    return label.partition("/")[2]
 
 
 _RULES: tuple[Callable[[CheckInput], Iterator[Check]], ...] = (

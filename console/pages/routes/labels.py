@@ -193,13 +193,11 @@ def _name_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
 def _step_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
     old = {target.model: (n, p, target) for n, p, target in _numbered_targets(before)}
     new = {target.model: (n, p, target) for n, p, target in _numbered_targets(after)}
-    yield from (_("added %s") % _name_without_provider(label) for label in new if label not in old)
-    yield from (
-        _("removed %s") % _name_without_provider(label) for label in old if label not in new
-    )
+    yield from (_("added %s") % name_without_provider(label) for label in new if label not in old)
+    yield from (_("removed %s") % name_without_provider(label) for label in old if label not in new)
     common_labels = [label for label in new if label in old]
     for label in common_labels:
-        yield from _target_changes(_name_without_provider(label), old[label][2], new[label][2])
+        yield from _target_changes(name_without_provider(label), old[label][2], new[label][2])
     yield from _move_changes(common_labels, old, new)
     yield from _condition_changes(before.steps, after.steps)
 
@@ -210,7 +208,8 @@ def _numbered_targets(document: RouteSpec) -> Iterator[tuple[int, int, TargetSpe
             yield number, position, target
 
 
-def _name_without_provider(label: str) -> str:
+def name_without_provider(label: str) -> str:
+    """The name of a model in `provider/model`."""
     return label.partition("/")[2]
 
 
@@ -244,7 +243,7 @@ def _move_changes(
     for label in common_labels:
         if old[label][0] != new[label][0]:
             yield _("moved %(name)s to step %(step)d") % {
-                "name": _name_without_provider(label),
+                "name": name_without_provider(label),
                 "step": new[label][0] + 1,
             }
     unmoved_labels = [label for label in common_labels if old[label][0] == new[label][0]]
@@ -254,7 +253,7 @@ def _move_changes(
         moved_label = max(
             new_order, key=lambda label: abs(old_order.index(label) - new_order.index(label))
         )
-        yield _("moved %s") % _name_without_provider(moved_label)
+        yield _("moved %s") % name_without_provider(moved_label)
         old_order.remove(moved_label)
         new_order.remove(moved_label)
 

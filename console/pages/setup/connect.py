@@ -8,8 +8,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from console import setup_progress
 from console.htmx import render_page_or_part
-from console.pages.connect.views import PANELS, connect_context, newest_row_id, status_context
+from console.pages.connect.views import PANELS, connect_context, status_context
 from console.pages.setup.gate import setup_step, steps
+from gateway.models import RequestLog
 
 
 @require_safe
@@ -20,7 +21,9 @@ def setup_connect(request: HttpRequest) -> HttpResponse:
     since = state.get("since")
     context = {
         **connect_context(request, str(state.get("route", ""))),
-        "status": status_context(request, since if isinstance(since, int) else newest_row_id()),
+        "status": status_context(
+            request, since if isinstance(since, int) else RequestLog.objects.newest_pk()
+        ),
         **steps("connect"),
     }
     return render_page_or_part(request, "console/setup/connect.html", PANELS, context)

@@ -9,10 +9,10 @@ from django.views.decorators.http import require_http_methods
 
 from console import setup_progress
 from console.pages.connect.clients import KEY
-from console.pages.connect.views import newest_row_id
 from console.pages.setup.forms import KeyForm
 from console.pages.setup.gate import setup_step, steps
 from gateway import store
+from gateway.models import RequestLog
 
 
 @never_cache
@@ -24,6 +24,6 @@ def key(request: HttpRequest) -> HttpResponse:
     context = {"form": form, "secret": "", "variable": KEY, **steps("key")}
     if form.is_valid():
         _, context["secret"] = store.create_key(form.cleaned_data["name"])
-        setup_progress.advance("connect", since=newest_row_id())
+        setup_progress.advance("connect", since=RequestLog.objects.newest_pk())
     status = 422 if request.method == "POST" and not form.is_valid() else 200
     return render(request, "console/setup/key.html", context, status=status)

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Reading stops at a longer line: its cost and that of all later lines is unknown.
+# Maximum length of a line of a batch file or of its results. Reading of results stops at a longer
+# line: its cost and that of all later lines is unknown.
 MAX_LINE_BYTES = 32 * 1024 * 1024
 _FINAL_STATES = frozenset({"completed", "expired", "cancelled", "failed"})
 _COUNTS = ("input", "cache_read", "cache_write", "output", "reasoning")

@@ -99,13 +99,23 @@ def budget(section: Node, report: Report, amount_key: str, window_key: str) -> B
     return {f"{span}_usd": usd} if span else {}
 
 
+def parse_duration(text: str) -> int | None:
+    """The seconds of a duration such as `30d`; None for any other text."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    return None if match is None else int(match[1]) * _SECONDS_BY_UNIT[match[2]]
+
+
+def span_for(seconds: int) -> str:
+    """The shortest window of budgets for this time; empty if none is long enough."""
+    return next((name for name, max_seconds in _SPANS if 0 < seconds <= max_seconds), "")
+
+
 def _budget_span(node: Node, report: Report) -> str:
     """Return the window of a budget; empty, and reported, for a duration without a window."""
-    match = _DURATION.fullmatch(node.text().strip().lower())
-    if match is None:
+    seconds = parse_duration(node.text())
+    if seconds is None:
         raise node.error("must be a period such as 1d, 7d or 30d")
-    seconds = int(match[1]) * _SECONDS_BY_UNIT[match[2]]
-    span = next((name for name, max_seconds in _SPANS if 0 < seconds <= max_seconds), "")
+    span = span_for(seconds)
     if not span:
         report.add_skipped(node, "is ignored with its budget: periods are a day, a week or a month")
     elif seconds not in _EXACT_WINDOWS_S:
@@ -120,14 +130,14 @@ def _limit_or_none(node: Node | None) -> int | None:
 
 def _enforced_rates(sections: list[Node]) -> frozenset[str]:
     """Return the rates that the strategy and the checks enforce as limits."""
-    strategy = _first_node(sections, "routing_strategy")
-    checks = _first_node(sections, "optional_pre_call_checks")
+    strategy = first_node(sections, "routing_strategy")
+    checks = first_node(sections, "optional_pre_call_checks")
     check_names = {item.text() for item in checks.list()} if checks is not None else set()
     if ENFORCE_MODEL_LIMITS in check_names or (
         strategy is not None and strategy.text() in _LIMIT_SETTINGS
     ):
         return frozenset(RATES.values())
-    before = (_first_node(sections, name) for name in _CHECKS)
+    before = (first_node(sections, name) for name in _CHECKS)
     if any(node is not None and node.boolean() for node in before):
         return frozenset({RATES["rpm"]})
     return frozenset()
@@ -135,8 +145,8 @@ def _enforced_rates(sections: list[Node]) -> frozenset[str]:
 
 def _default_concurrency(sections: list[Node], general_settings: list[Node]) -> int | None:
     """Return the concurrency limit of deployments without their own."""
-    router = _limit_or_none(_first_node(sections, "default_max_parallel_requests"))
-    return router or _limit_or_none(_first_node(general_settings, "max_parallel_requests"))
+    router = _limit_or_none(first_node(sections, "default_max_parallel_requests"))
+    return router or _limit_or_none(first_node(general_settings, "max_parallel_requests"))
 
 
 def _with_limits(target: TargetRow, rates: frozenset[str], max_parallel: int | None) -> TargetRow:
@@ -166,7 +176,7 @@ def _provider_budgets(config: Config, node: Node, report: Report) -> None:
 def _read_global_limits(
     config: Config, sections: list[Node], general_settings: list[Node], report: Report
 ) -> None:
-    max_concurrency = _first_node(general_settings, "global_max_parallel_requests")
+    max_concurrency = first_node(general_settings, "global_max_parallel_requests")
     if max_concurrency is not None and (count := _limit_or_none(max_concurrency)) is not None:
         _add_setting(config, "limits", {"concurrency": count}, max_concurrency)
     for section in sections:
@@ -184,12 +194,12 @@ def _read_end_users(
     config: Config, sections: list[Node], general_settings: list[Node], report: Report
 ) -> None:
     """Read the budget of each end user, the headers that name them, and headers as tags."""
-    amount = _first_node(sections, "max_end_user_budget")
+    amount = first_node(sections, "max_end_user_budget")
     if amount is not None and (usd := Decimal(str(amount.number()))):
         _add_setting(config, "end_user_budget", {"total_usd": f"{usd.normalize():f}"}, amount)
-    name = _first_node(general_settings, "user_header_name")
+    name = first_node(general_settings, "user_header_name")
     headers = [name] if name is not None else []
-    mappings = _first_node(general_settings, "user_header_mappings")
+    mappings = first_node(general_settings, "user_header_mappings")
     for mapping in mappings.list() if mappings is not None else ():
         header, role = mapping.get("header_name"), mapping.get("litellm_user_role")
         if header is None or role is None:
@@ -200,7 +210,7 @@ def _read_end_users(
             report.add_skipped(mapping, "has no effect: only customers are named by headers")
     for setting, nodes in (
         ("end_user_headers", headers),
-        ("tag_headers", _list_items(_first_node(sections, "extra_spend_tag_headers"))),
+        ("tag_headers", _list_items(first_node(sections, "extra_spend_tag_headers"))),
     ):
         names = [text for node in nodes if (text := _header_name(node, report))]
         if names:
@@ -225,5 +235,6 @@ def _add_setting(config: Config, name: str, value: Any, node: Node) -> None:
     config.settings.setdefault(name, SettingRow(name=name, value=value, ref=node.location))
 
 
-def _first_node(sections: list[Node], name: str) -> Node | None:
+def first_node(sections: list[Node], name: str) -> Node | None:
+    """The setting in the first of the sections that has it."""
     return next((node for section in sections if (node := section.get(name)) is not None), None)

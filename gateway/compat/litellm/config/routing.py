@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.compat.litellm.config.limits import ENFORCE_MODEL_LIMITS
+from gateway.compat.litellm.config.limits import ENFORCE_MODEL_LIMITS, first_node
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import Config, RouteRow
@@ -47,8 +47,8 @@ def read_routing(config: Config, sections: list[Node], report: Report) -> None:
     for route in routes:
         # LiteLLM retries among the deployments of a model before it falls back to another.
         route.policy["retry_before_fallback"] = True
-    _set_strategy(routes, _first_node(sections, "routing_strategy"), report)
-    _set_affinity(routes, _first_node(sections, "optional_pre_call_checks"), report)
+    _set_strategy(routes, first_node(sections, "routing_strategy"), report)
+    _set_affinity(routes, first_node(sections, "optional_pre_call_checks"), report)
     _set_tag_filtering(routes, sections)
 
 
@@ -65,10 +65,6 @@ def read_checks(config: Config, general_settings: Node) -> None:
     )
     for route in config.routes.values():
         route.policy.setdefault("health_check_interval_s", seconds)
-
-
-def _first_node(sections: list[Node], name: str) -> Node | None:
-    return next((node for section in sections if (node := section.get(name)) is not None), None)
 
 
 def _read_numbers(route: RouteRow, section: Node) -> None:
@@ -155,8 +151,8 @@ def _set_affinity(routes: list[RouteRow], node: Node | None, report: Report) -> 
 
 def _set_tag_filtering(routes: list[RouteRow], sections: list[Node]) -> None:
     """Remove the targets' tags unless tag filtering is enabled; set how tags match."""
-    enabled = _first_node(sections, "enable_tag_filtering")
-    match = _first_node(sections, "tag_filtering_match_any")
+    enabled = first_node(sections, "enable_tag_filtering")
+    match = first_node(sections, "tag_filtering_match_any")
     for route in routes:
         if enabled is None or not enabled.boolean():
             route.targets = [msgspec.structs.replace(t, tags=()) for t in route.targets]

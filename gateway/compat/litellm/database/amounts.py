@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from gateway.compat.import_report import ImportReport
 from gateway.compat.litellm.api.fields import LIMITS, MAX_USD, WINDOWS
+from gateway.compat.litellm.config.limits import parse_duration, span_for
 from gateway.compat.litellm.database.source import Row
 from gateway.routing.limits import Budget, Limits
 from gateway.store.key_values import set_budget, set_limits
 
-_DURATION = re.compile(r"(\d{1,9})(mo|[smhdw])")
-_SECONDS_BY_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "mo": 30 * 86_400}
-# Windows, and the longest duration that each stands for, in seconds.
-_SPANS = (("day", 86_400), ("week", 7 * 86_400), ("month", 31 * 86_400))
 _AMOUNT_QUANTUM = Decimal("1e-6")
 _MAX_AMOUNT = 2**63 - 1
 
@@ -28,10 +24,8 @@ def window_of(duration: Any) -> tuple[str, bool] | None:
     text = str(duration).strip().lower()
     if text in WINDOWS:
         return WINDOWS[text], True
-    match = _DURATION.fullmatch(text)
-    seconds = int(match[1]) * _SECONDS_BY_UNIT[match[2]] if match is not None else 0
-    span = next((name for name, longest in _SPANS if 0 < seconds <= longest), None)
-    return None if span is None else (span, False)
+    span = span_for(parse_duration(text) or 0)
+    return (span, False) if span else None
 
 
 def set_amounts(
