@@ -44,6 +44,7 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.cohere.context import NAME, Json
+from gateway.dialects.cohere.errors import client_message
 from gateway.dialects.shared.failed_streams import EXPLANATION_DROPPED, malformed_output_error
 from gateway.dialects.shared.fields import native_kind
 from gateway.framing.sse import encode
@@ -403,7 +404,7 @@ class ChatStreamRenderer:
     def _fail_stream(self, error: Error) -> bytes:
         self._ended = True
         reason = "TIMEOUT" if error.kind == "timeout" else "ERROR"
-        delta = {"finish_reason": reason, "error": error.message}
+        delta = {"finish_reason": reason, "error": client_message(error)}
         return _encode_event("message-end", delta=delta)
 
 

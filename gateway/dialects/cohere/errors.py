@@ -13,6 +13,7 @@ from gateway.dialects.base import ErrorReply
 from gateway.dialects.shared.errors import (
     MAX_MESSAGE_CHARS,
     Phrases,
+    context_length_message,
     kind_of_status,
     plain_error_message,
     refine_kind,
@@ -83,6 +84,8 @@ def _classify_error(status: int | None, message: str) -> str:
 
 # The SDK has classes for 500, 503 and 504, none for 502.
 _SDK_STATUSES = {502: 500}
+# LiteLLM and CrewAI recognize a prompt that is too long by it.
+_TOO_LONG_PHRASE = "too many tokens"
 
 
 def render_error(error: Error, request_id: str) -> ErrorReply:
@@ -91,6 +94,11 @@ def render_error(error: Error, request_id: str) -> ErrorReply:
     headers = {"x-debug-trace-id": request_id, **retry_after_header(error)}
     return ErrorReply(
         status=_SDK_STATUSES.get(status, status),
-        body={"id": request_id, "message": error.message},
+        body={"id": request_id, "message": client_message(error)},
         headers=headers,
     )
+
+
+def client_message(error: Error) -> str:
+    """The message of an error, in a response or at the end of a stream."""
+    return context_length_message(error, _TOO_LONG_PHRASE, _TOO_LONG_PHRASE)

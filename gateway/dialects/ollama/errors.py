@@ -12,6 +12,7 @@ from gateway.dialects.ollama.context import Json
 from gateway.dialects.shared.errors import (
     MAX_MESSAGE_CHARS,
     Phrases,
+    context_length_message,
     kind_of_status,
     plain_error_message,
     refine_kind,
@@ -63,9 +64,14 @@ def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes 
     )
 
 
+# Ollama's own texts for a prompt that is too long, by which OpenCode recognizes it.
+_TOO_LONG_OPENING = "prompt too long; exceeded max context length"
+_TOO_LONG_PHRASES = (_TOO_LONG_OPENING, "input length exceeds the context length")
+
+
 def render_error_body(error: Error) -> Json:
     """The JSON of an error, before the response or in the middle of a stream."""
-    return {"error": error.message}
+    return {"error": context_length_message(error, _TOO_LONG_OPENING, *_TOO_LONG_PHRASES)}
 
 
 def render_error(error: Error, request_id: str) -> ErrorReply:
