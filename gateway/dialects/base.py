@@ -380,7 +380,6 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
             a target that accepts no files.
         fit_passed_tools: the fields of a passthrough body without tool fields that the target
             is known not to have.
-        requires_usage: whether its responses always contain token counts.
         replace_state_tokens: the fields of a passthrough body, each state token of the
             gateway replaced by the target's own state or dropped, and a report of the
             drops; None where a body with tokens is translated instead.
@@ -422,7 +421,6 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     last_user_text: LastUserText = _empty_user_text
     inline_files: PassthroughEdit | None = None
     fit_passed_tools: PassthroughEdit | None = None
-    requires_usage: bool = False
     returns_choices: Literal["never", "passthrough", "always"] = "never"
     replace_state_tokens: PassthroughEdit | None = None
     output_limits: tuple[tuple[str, ...], ...] = ()

@@ -47,7 +47,6 @@ DIALECT = Dialect(
     check_passthrough=check_passthrough,
     peek_usage=peek_usage,
     token_count_body=token_count_body,
-    requires_usage=True,
     replace_state_tokens=replace_tokens,
     drop_reasoning_state=drop_state,
     prompt_format=PromptFormat(

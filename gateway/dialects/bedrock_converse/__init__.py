@@ -45,7 +45,6 @@ DIALECT = Dialect(
     replays_reasoning=True,
     framing="eventstream",
     check_passthrough=check_passthrough,
-    requires_usage=True,
     token_count_body=token_count_body,
     needs_inline_media=needs_bytes,
     last_user_text=last_user_text_reader("messages", None),

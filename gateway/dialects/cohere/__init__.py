@@ -46,7 +46,6 @@ DIALECT = Dialect(
         parse_count=no_count("Cohere does not count tokens of chats"),
     ),
     check_passthrough=check_passthrough,
-    requires_usage=True,
     embed_client=EmbedClient(parse_embed=parse_embed_request, render_embed=render_embed_response),
     embed_provider=EmbedProvider(
         embed_path=embed_path,

@@ -13,7 +13,6 @@ import msgspec
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.response import Usage
-from gateway.dialects.base import ResponseContext
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.request_features import TOKENS_PER_IMAGE, estimate_tokens
 from gateway.relay.exchange.token_count import estimate_request_tokens
@@ -55,21 +54,6 @@ def usage_of(call: Call) -> tuple[Usage, str]:
         calls = call.attempts[-1].calls if call.attempts else ()
         changes["input"] = prompt_tokens * max(1, len(calls))
     return msgspec.structs.replace(partial_usage, **changes), source
-
-
-def usage_for_client(call: Call, context: ResponseContext) -> Usage | None:
-    """The usage for a client whose provider does not report all counts: estimated, as in the log.
-
-    As reported if both counts are missing, the dialect does not require usage and the client
-    has not requested it.
-    """
-    reported_usage = call.attempt.tap.usage
-    is_partial = reported_usage is not None and (
-        reported_usage.prompt_tokens is not None or reported_usage.output is not None
-    )
-    if is_partial or call.exchange.dialect.requires_usage or context.include_usage:
-        return usage_of(call)[0]
-    return reported_usage
 
 
 def _estimate_prompt(call: Call) -> tuple[int, str]:

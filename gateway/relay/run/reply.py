@@ -30,7 +30,7 @@ from gateway.providers.redact import scrub
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Header
 from gateway.relay.exchange.request_features import estimate_tokens
-from gateway.relay.exchange.usage_estimate import usage_for_client
+from gateway.relay.exchange.usage_estimate import usage_of
 from gateway.relay.run.guarded_stream import StreamGuard
 from gateway.relay.run.guardrails import guard_response
 from gateway.relay.run.settle import settle
@@ -276,7 +276,7 @@ async def _send_unfolded(
     renderer = call.exchange.dialect.client.stream_renderer(context)
     call.attempt.tap.note_response(response)
     if not call.attempt.tap.has_all_counts:
-        response = msgspec.structs.replace(response, usage=usage_for_client(call, context))
+        response = msgspec.structs.replace(response, usage=usage_of(call)[0])
     events = unfold_response(response)
     if call.guard is not None and call.guard.after:
         events = await StreamGuard(runtime, call).feed(events)
@@ -309,7 +309,7 @@ def _unfolded_context(call: Call) -> ResponseContext:
 def _render_response(call: Call, response: Response) -> bytes:
     context = response_context(call)
     if not call.attempt.tap.has_all_counts:
-        response = msgspec.structs.replace(response, usage=usage_for_client(call, context))
+        response = msgspec.structs.replace(response, usage=usage_of(call)[0])
     body, report = call.exchange.dialect.client.render_response(response, context)
     if response.finish.unknown:
         report += unknown_finish(response.finish)

@@ -29,7 +29,7 @@ from gateway.framing.sse import Frame
 from gateway.providers.redact import scrub_bytes
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines, Header, stop_error
-from gateway.relay.exchange.usage_estimate import usage_for_client
+from gateway.relay.exchange.usage_estimate import usage_of
 from gateway.relay.limits.max_rates import requested_choices
 from gateway.relay.run.guarded_stream import StreamGuard
 from gateway.relay.run.reply import (
@@ -186,9 +186,8 @@ class _ClientStream:
         """The client's bytes; usage that the provider did not report is added before the end."""
         tap = self.call.attempt.tap
         if tap.finished and not tap.has_all_counts and events and isinstance(events[-1], End):
-            usage = usage_for_client(self.call, self.context)
-            if usage is not tap.usage and usage is not None:
-                events = [*events[:-1], UsageUpdate(usage), events[-1]]
+            usage, _ = usage_of(self.call)
+            events = [*events[:-1], UsageUpdate(usage), events[-1]]
         return b"".join(map(self.renderer.feed, events))
 
     def render_alternative(self, batch: AlternativeEvents) -> bytes:
