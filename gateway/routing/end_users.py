@@ -19,6 +19,8 @@ END_USER_HEADERS = (
     "x-openwebui-user-email",
 )
 MAX_HEADERS = 20
+# Of the owners of end users' limits.
+OWNER_PREFIX = "end_user:"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"})
 
@@ -57,7 +59,8 @@ def limits_of(end_user: EndUser | None, limits: Limits, budget: Budget) -> tuple
 def end_user_owner(end_user: str, key_id: int = 0) -> str:
     """The owner of an end user's rules, for one key or (0) for all keys together."""
     digest = hashlib.sha256(end_user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return f"end_user:{digest}/key:{key_id}" if key_id else f"end_user:{digest}"
+    owner = f"{OWNER_PREFIX}{digest}"
+    return f"{owner}/key:{key_id}" if key_id else owner
 
 
 def parse_header_names(value: Any) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from gateway.store import thread
 
 # (name of the rule, number of its window, units)
 RecordedSpend = list[tuple[str, int, int]]
-# End users of one key whose spend is read: each needs a counter, of which there are 114,688.
+# End users of one key whose spend is read: each needs a counter, of which they can have 98,304.
 MAX_END_USERS = 20_000
 # The charges since a time, by owner of the budget.
 Sums = Callable[[datetime | None], dict[str, Decimal]]

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.relay.health.circuit_breaker import Breaker, TargetLatency
+from gateway.relay.health.circuit_breaker import MAX_STATES, Breaker, TargetLatency
 from gateway.relay.health.shared_circuit_breaker import POLL_S, RedisBreaker
 from gateway.routing.circuit_breaker import DEFAULT_COOLDOWN_AFTER, TRIAL_S, CircuitState
 from tests.redis_server import running_server
@@ -105,6 +105,18 @@ def test_a_client_error_ends_a_probe_without_other_effect(tmp_path: Path) -> Non
     assert first.claim_trial(X)
     first.record_outcome(X, "invalid_request", None, 5.0)
     assert second.claim_trial(X)
+
+
+def test_names_of_clients_do_not_displace_the_states_of_other_processes(tmp_path: Path) -> None:
+    """Clients can send any name of a provider's model, such as `openai/x1`, `openai/x2`."""
+    first, second, _ = breaker_pair(tmp_path)
+    name = "é" * 256
+    for number in range(2 * MAX_STATES):
+        record_failures(first, f"p/{number}{name}", times=1)
+    record_failures(first)
+    second.refresh()
+    assert second.states[X].open_until > 0
+    assert len(second.states) == MAX_STATES
 
 
 def test_circuit_states_survive_a_restart(tmp_path: Path) -> None:

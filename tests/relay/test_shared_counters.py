@@ -12,6 +12,7 @@ import pytest
 
 from gateway.relay.limits import shared_counters
 from gateway.relay.limits.shared_counters import SharedCounters
+from gateway.routing.end_users import end_user_owner
 from gateway.routing.limits import RESERVED, add_to_slot, sliding_total
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,6 +135,18 @@ def test_a_full_table_is_logged_once_and_reset_at_the_next_start(
     assert offset is not None
     assert anew.local_slot[anew.counter_offset("0") + RESERVED + 1] == 0
     anew.close()
+
+
+def test_end_users_leave_counters_for_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients choose the names of end users; a limit without a counter is not enforced."""
+    monkeypatch.setattr(shared_counters, "_MAX_USED", 5)
+    monkeypatch.setattr(shared_counters, "_MAX_USED_FOR_END_USERS", 3, raising=False)
+    counters = SharedCounters(tmp_path)
+    names = [f"{end_user_owner(str(n), key_id=1)}/requests/minute" for n in range(6)]
+    assert [counters.counter_offset(name) is None for name in names] == [False] * 3 + [True] * 3
+    assert counters.counter_offset("key:2/requests/minute") is not None
+    assert counters.counter_offset(names[0]) is not None
+    counters.close()
 
 
 def test_without_a_data_directory_a_process_counts_alone(

@@ -105,7 +105,10 @@ class TargetLatency:
 
 log = logging.getLogger(__name__)
 
-_BYTES = 256 * 1024
+# Maximum number of states: clients can send any name of a provider's model. Beyond it, the oldest
+# is dropped. The file has room for that many of the longest names.
+MAX_STATES = 500
+_BYTES = 1024 * 1024
 _HEADER = 16
 _VERSION, _LENGTH = 0, 1
 # States whose cooldown ended this long ago are dropped.
@@ -190,6 +193,7 @@ class Breaker:
                 before, kind, retry_after_s, now, cooldown_s, cooldown_after=failures
             )
             if after != circuit_breaker.HEALTHY:
+                self._make_room(label)
                 self.states[label] = after
 
         self._apply_change(change)
@@ -250,6 +254,13 @@ class Breaker:
 
     def publish(self, label: str) -> None:
         """Called after a change of state; subclasses publish it to other machines."""
+
+    def _make_room(self, label: str) -> None:
+        """Drop the oldest state if there are MAX_STATES, and none of this target."""
+        if len(self.states) >= MAX_STATES and label not in self.states:
+            oldest_label = next(iter(self.states))
+            del self.states[oldest_label]
+            self.publish(oldest_label)
 
     # --- the file -------------------------------------------------------------------------
 

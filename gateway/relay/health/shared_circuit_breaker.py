@@ -19,7 +19,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from gateway.relay.event_loop.service import cancel_tasks, start_restarting
-from gateway.relay.health.circuit_breaker import Breaker
+from gateway.relay.health.circuit_breaker import MAX_STATES, Breaker
 from gateway.relay.limits.redis_client import (
     create_client,
     disconnect_from_replica,
@@ -130,6 +130,8 @@ class RedisBreaker(Breaker):
             if state is None:
                 continue
             local_state = self.states.get(label)
+            if local_state is None and len(self.states) >= MAX_STATES:
+                continue
             if local_state is None or local_state.open_until < state.open_until - 0.1:
                 self._published_at[label] = requested_at
                 self._apply_change(partial(self.states.__setitem__, label, state))

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from itertools import compress
 from pathlib import Path
 
+from gateway.routing.end_users import OWNER_PREFIX
 from gateway.routing.limits import COUNTER_SIZE, RESERVED, window_spend
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ _HEADER_INTS = 8
 # Indexes in the table's header: how many slots were created, how many counters are in use.
 _SLOTS_CREATED, _COUNTERS_USED = 0, 1
 _MAX_USED = MAX_COUNTERS * 7 // 8
+# Clients choose the names of end users: the rest is for the limits of keys, teams and targets.
+_MAX_USED_FOR_END_USERS = MAX_COUNTERS * 3 // 4
 # Beyond this, a process that runs alone resets the counters: most belong to deleted keys.
 _RESET_USED = MAX_COUNTERS // 2
 _SLOT_BYTES = MAX_COUNTERS * COUNTER_SIZE * _INT_BYTES
@@ -204,12 +207,13 @@ class SharedCounters:
             self.local_slot = local_slot
 
     def _find_index(self, name: str) -> int | None:
+        max_used = _MAX_USED_FOR_END_USERS if name.startswith(OWNER_PREFIX) else _MAX_USED
         digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
         name_hash = int.from_bytes(digest, "little") >> 1 or 1
         index = name_hash % MAX_COUNTERS
         while self._table[_HEADER_INTS + index] != name_hash:
             if self._table[_HEADER_INTS + index] == 0:
-                if self._table[_COUNTERS_USED] >= _MAX_USED:
+                if self._table[_COUNTERS_USED] >= max_used:
                     self._warn_full()
                     return None
                 self._table[_HEADER_INTS + index] = name_hash
