@@ -18,6 +18,7 @@ from console.models import Evaluation, EvaluationResult, EvaluationRun
 from console.models.evaluation import LEASE
 from console.playground import budget
 from gateway.roles import has_permission
+from gateway.store.columns import json_text
 
 Json = dict[str, Any]
 Status = EvaluationRun.Status
@@ -200,9 +201,6 @@ def save_results(pk: int, models: tuple[str, ...], results: list[Result]) -> Non
 
 def _result_row(pk: int, models: tuple[str, ...], result: Result) -> EvaluationResult:
     outcome = result.outcome
-    content = msgspec.json.encode(result.content)
-    # PostgreSQL cannot store NUL characters in JSON.
-    content = content.replace(b"\\u0000", b"")
     return EvaluationResult(
         run_id=pk,
         case=outcome.case,
@@ -216,7 +214,7 @@ def _result_row(pk: int, models: tuple[str, ...], result: Result) -> EvaluationR
         judge_cost_usd=outcome.judge_cost_usd,
         input_tokens=outcome.input_tokens,
         output_tokens=outcome.output_tokens,
-        content=msgspec.json.decode(content),
+        content=msgspec.json.decode(json_text(result.content)),
     )
 
 

@@ -6,6 +6,7 @@ NUL, which PostgreSQL rejects. A cost that does not fit its column becomes NULL.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,6 +27,8 @@ _MAX_USD = Decimal(10) ** 10
 _INT32, _INT64 = 2**31 - 1, 2**63 - 1
 _json = msgspec.json.Encoder()
 _API_NAMES = {"request_id": "id"}
+# Not the text of an escape sequence, whose backslash is itself escaped.
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class LogColumns(msgspec.Struct, frozen=True):
@@ -112,20 +115,7 @@ def _second_text(seconds: float) -> str:
 def json_text(value: Any) -> str:
     """JSON without NUL, which jsonb rejects even escaped."""
     text = _json.encode(value).decode()
-    if "\\u0000" in text:
-        text = _json.encode(_without_nul(msgspec.to_builtins(value))).decode()
-    return text
-
-
-def _without_nul(value: Any) -> Any:
-    match value:
-        case str():
-            return value.replace("\0", "")
-        case list():
-            return [_without_nul(item) for item in value]
-        case dict():
-            return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-    return value
+    return _ESCAPED_NUL.sub(r"\1", text) if "\\u0000" in text else text
 
 
 def repair_row(row: Row) -> Row:

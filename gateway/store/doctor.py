@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from django.db import DatabaseError, transaction
@@ -15,6 +15,7 @@ from gateway import models
 from gateway.canon.traits import Traits
 from gateway.doctor import Advice, Examination, Finding, advice, examine
 from gateway.routing.snapshot import Snapshot, Target, model_of
+from gateway.store.columns import json_text
 from gateway.store.field_values import is_pattern
 from gateway.store.thread import with_own_connection
 
@@ -147,7 +148,8 @@ def _finish_report(pk: int, result: Examination) -> None:
 
 
 def _results_document(dialect: str, findings: Iterable[Finding]) -> dict[str, Any]:
-    return {"dialect": dialect, "findings": [msgspec.to_builtins(f) for f in findings]}
+    document = {"dialect": dialect, "findings": list(findings)}
+    return cast("dict[str, Any]", msgspec.json.decode(json_text(document)))
 
 
 # --- learned traits ---------------------------------------------------------------------

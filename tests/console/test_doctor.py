@@ -309,6 +309,23 @@ async def test_the_button_examines_and_the_page_shows_it() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+async def test_nul_characters_of_a_model_are_not_stored() -> None:
+    """PostgreSQL rejects them, and the report would never end."""
+    with StrictOpenAI() as upstream:
+        upstream.script.default = ScriptedResponse(text="zero \0 byte")
+        upstream.script.on("Say the word hello", ScriptedResponse(text="hello"))
+        row = await sync_to_async(openai_at)(f"{upstream.url}/v1", upstream.key)
+        client = await signed_in()
+        await client.post(url_for_row(row, "doctor-start"))
+        first = await CapabilityReport.objects.afirst()
+        assert first is not None
+        saved_report = await until_over(first.pk)
+    messages = [finding["message"] for finding in saved_report.results["findings"]]
+    assert any("zero  byte" in message for message in messages)
+    assert "\0" not in "".join(messages)
+
+
+@pytest.mark.django_db(transaction=True)
 async def test_stop_ends_the_run_and_stores_its_findings() -> None:
     with StrictOpenAI() as upstream:
         upstream.script.default = ScriptedResponse(text="slow", first_s=20)

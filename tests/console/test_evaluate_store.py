@@ -141,6 +141,13 @@ def test_nul_characters_of_a_model_can_be_stored() -> None:
     assert store.contents(run, [0])[Item(0, 0, 0)].text == "zero  byte"
 
 
+def test_a_response_about_escape_sequences_is_stored_unchanged() -> None:
+    run = start_run(create_user())
+    text = r"write it as \u0000"
+    store.save_results(run.pk, DEFINITION.models, [result(0, "a", text)])
+    assert store.contents(run, [0])[Item(0, 0, 0)].text == text
+
+
 def test_a_run_needs_a_budget_models_and_an_active_owner(settings: Any) -> None:
     user = create_user()
     with pytest.raises(InvalidDefinition, match="at least one model"):

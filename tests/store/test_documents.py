@@ -156,6 +156,12 @@ def test_a_credential_from_a_variable(reference: str) -> None:
         ("keys", {"name": "x\0y"}, "name"),
         ("teams", {"name": "x\0y"}, "name"),
         ("models", {"name": "one/x", "traits": {"images": "a\0"}}, "traits.images"),
+        ("providers", {**OTHER, "query": {"a\0b": "c"}}, "query"),
+        (
+            "providers",
+            {**OTHER, "edits": [{"op": "set", "path": "a", "value": {"\0": 1}}]},
+            "edits[0].value",
+        ),
         ("keys", {"name": "x", "expires_at": "tomorrow"}, "expires_at"),
     ],
 )

@@ -275,6 +275,8 @@ def _refuse_unknown(document: Any, converted: Any, path: str) -> None:
             inner = f"{path}.{name}" if path else name
             if name not in converted:
                 raise Refused(inner, "there is no such field")
+            if "\0" in name:
+                raise Refused(path, "must not contain NUL characters")
             _refuse_unknown(value, converted[name], inner)
     elif isinstance(document, list) and isinstance(converted, list):
         for number, (value, converted_value) in enumerate(zip(document, converted, strict=False)):
