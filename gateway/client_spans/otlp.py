@@ -7,6 +7,7 @@ package `opentelemetry-proto` of the extra `otel`; responses are small enough to
 from __future__ import annotations
 
 import math
+import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
@@ -36,6 +37,7 @@ SOURCE = "otlp"
 MAX_DEPTH = 8
 # Attributes and their values in one protobuf request: more than 8 MB of usual ones.
 MAX_VALUES = 250_000
+_MAX_DOUBLE = sys.float_info.max
 # Codes of google.rpc.Status by HTTP status.
 _STATUS_CODES = {400: 3, 401: 16, 403: 7, 413: 3, 415: 3, 429: 8, 501: 12, 503: 14}
 
@@ -154,8 +156,8 @@ def _json_value(value: Any, depth: int) -> Any:
             case "intValue":
                 return _parse_integer(nested_value)
             case "doubleValue":
-                is_number = isinstance(nested_value, int | float) and math.isfinite(nested_value)
-                return nested_value if is_number else None
+                is_number = isinstance(nested_value, int | float)
+                return nested_value if is_number and abs(nested_value) <= _MAX_DOUBLE else None
             case "arrayValue" | "kvlistValue":
                 values = nested_value.get("values") if isinstance(nested_value, dict) else None
                 items = values if isinstance(values, list) else []

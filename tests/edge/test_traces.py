@@ -270,6 +270,19 @@ async def test_spans_of_otlp_follow_the_conventions(
     assert json.loads(span_store[0].packed[0]) == {"gen_ai.input.messages": "Hello"}
 
 
+async def test_numbers_beyond_64_bits_in_attributes_are_no_error(
+    live: Gateway, span_store: RecordingStore
+) -> None:
+    attributes = [
+        {"key": "big.double", "value": {"doubleValue": 10**400}},
+        {"key": "big.int", "value": {"intValue": 10**400}},
+        {"key": "gen_ai.request.top_k", "value": {"intValue": 10**400}},
+    ]
+    reply = await live.post(OTLP, export(otel(attributes=attributes)), headers=JSON)
+    assert (reply.status, reply.body) == (200, b"{}")
+    assert json.loads(span_store[0].packed[0] or b"")["big.double"] is None
+
+
 @pytest.mark.parametrize("encoding", ["json", "protobuf"])
 async def test_ids_of_wrong_length_are_a_partial_success(
     live: Gateway, span_store: RecordingStore, encoding: str
