@@ -6,6 +6,8 @@ import logging
 
 from allauth.socialaccount.providers.base.constants import AuthProcess
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.crypto import constant_time_compare
@@ -62,7 +64,13 @@ def _with_provider(request: HttpRequest, provider_id: str, view_name: str) -> Ht
     try:
         response: HttpResponse = getattr(allauth_views, view_name)(request, provider_id)
         return response
-    except (requests.RequestException, KeyError, ValueError) as error:
+    except (
+        requests.RequestException,
+        KeyError,
+        ValueError,
+        ImproperlyConfigured,  # a subject of more than 191 characters
+        DataError,  # NUL in a claim
+    ) as error:
         reason = find_problem(settings.OIDC) or type(error).__name__
         log.exception("the identity provider cannot be used", extra={"reason": reason})
         message = _(

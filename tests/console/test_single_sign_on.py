@@ -248,6 +248,14 @@ def test_a_person_without_a_subject_is_refused(
     assert not SocialAccount.objects.exists()
 
 
+@pytest.mark.parametrize(("length", "status"), [(191, 302), (192, 502)])
+def test_a_subject_that_cannot_be_stored_is_no_internal_error(
+    client: Client, provider: Provider, length: int, status: int
+) -> None:
+    provider.claims["sub"] = "x" * length
+    assert sign_in(client).status_code == status
+
+
 def test_a_forged_or_cancelled_callback_does_not_sign_in(
     client: Client, provider: Provider
 ) -> None:
