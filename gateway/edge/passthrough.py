@@ -180,7 +180,7 @@ async def _read_body(
         raise invalid("the content type of the form has no boundary", "content-type")
     limit, declared_length = config.max_upload_bytes, exchange.headers.get("content-length", "")
     size = min(int(declared_length), limit) if declared_length.isdigit() else limit
-    state.spool = runtime.spools.open(size)
+    state.spool = runtime.spools.open(size, state.owner_key_id)
     chunks = admission.read_chunks(receive_before_deadline, exchange.headers, limit)
     state.form = await upload.read_form(chunks, boundary, state.spool)
     if exchange.path_model:

@@ -99,7 +99,7 @@ async def _store_spans(
     snapshot = runtime.snapshot
     query = scope.get("query_string", b"")
     key = admission.authenticate(runtime, snapshot, scope["headers"], query)
-    with runtime.client_spans.admit():
+    with runtime.client_spans.admit(key.id if key is not None else 0):
         try:
             async with asyncio.timeout(runtime.config.body_timeout_s):
                 body = await admission.read_body(receive, headers, MAX_BYTES)

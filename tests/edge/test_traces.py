@@ -7,6 +7,7 @@ import json
 import time
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from gateway.canon.errors import GatewayError
 from gateway.client_spans.span import MAX_BYTES, MAX_ITEMS, SpanBatch
 from gateway.edge import traces
 from gateway.providers.masks import compile_mask
-from gateway.relay.state.client_spans import MAX_CONCURRENT
+from gateway.relay.state.client_spans import MAX_CONCURRENT, MAX_PER_KEY, ClientSpans
 from tests.relay.harness import Gateway, Reply, gateway, provider, route, snapshot
 from tests.relay.test_metrics import metric_value, metrics_page
 
@@ -377,6 +379,18 @@ async def test_requests_beyond_the_limit_wait_at_the_client(live: Gateway) -> No
     reply = await live.post(INGEST, {"data": [span()]})
     assert reply.status == 429
     assert reply.headers["retry-after"] == "1"
+
+
+async def test_slow_requests_of_one_key_leave_capacity_for_other_keys() -> None:
+    client_spans = ClientSpans(None)
+    with ExitStack() as requests:
+        for _ in range(MAX_PER_KEY):
+            requests.enter_context(client_spans.admit(1))
+        with pytest.raises(GatewayError, match="too many concurrent requests"):
+            requests.enter_context(client_spans.admit(1))
+        requests.enter_context(client_spans.admit(2))
+    with client_spans.admit(1):
+        assert client_spans.requests == 1
 
 
 async def test_secrets_are_masked_everywhere(live: Gateway, span_store: RecordingStore) -> None:

@@ -57,6 +57,16 @@ async def test_the_spool_size_is_bounded(spools: UploadSpools) -> None:
     spools.open(1).close()
 
 
+async def test_slow_uploads_of_one_key_leave_space_for_other_keys(spools: UploadSpools) -> None:
+    uploads = [spools.open(SIZE, owner=1) for _ in range(7)]
+    with pytest.raises(GatewayError, match="this API key"):
+        spools.open(SIZE, owner=1)
+    uploads.append(spools.open(SIZE, owner=2))
+    for upload in uploads:
+        upload.close()
+    spools.open(7 * SIZE, owner=1).close()
+
+
 async def test_a_full_disk_is_an_overloaded_error(spools: UploadSpools) -> None:
     def full() -> IO[bytes]:
         return Path("/dev/full").open("wb", buffering=0)

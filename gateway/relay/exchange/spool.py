@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -30,13 +31,29 @@ class UploadSpools:
         self._directory = directory
         self._max_bytes = max_bytes
         self.reserved_bytes = 0
+        self._bytes_by_key: Counter[int | None] = Counter()
 
-    def open(self, size: int) -> Spool:
-        """A spool for up to `size` bytes; the caller closes it. Raises GatewayError when full."""
+    def open(self, size: int, owner: int | None = None) -> Spool:
+        """A spool for up to `size` bytes of the key `owner`; the caller closes it.
+
+        Raises GatewayError when full, or when the key has three quarters of the space: others must
+        not wait for a client that sends slowly.
+        """
         if self.reserved_bytes + size > self._max_bytes:
             raise _overloaded_error("too many uploads are in progress; try again in a few seconds")
+        if self._bytes_by_key[owner] + size > self._max_bytes * 3 // 4 and owner is not None:
+            message = "too many uploads of this API key are in progress; try again in a few seconds"
+            raise GatewayError(Error(kind="rate_limit", message=message, retry_after_s=5))
         self.reserved_bytes += size
-        return Spool(self, size)
+        self._bytes_by_key[owner] += size
+        return Spool(self, size, owner)
+
+    def release(self, size: int, owner: int | None) -> None:
+        """Free the space of a spool."""
+        self.reserved_bytes -= size
+        self._bytes_by_key[owner] -= size
+        if not self._bytes_by_key[owner]:
+            del self._bytes_by_key[owner]
 
     def file(self) -> IO[bytes]:
         """A new file without a name."""
@@ -47,9 +64,9 @@ class UploadSpools:
 class Spool:
     """The bytes of one upload, in order."""
 
-    def __init__(self, spools: UploadSpools, max_size: int) -> None:
+    def __init__(self, spools: UploadSpools, max_size: int, owner: int | None) -> None:
         self._spools = spools
-        self._max_size = max_size
+        self._max_size, self._owner = max_size, owner
         self._file: IO[bytes] | None = None
         self._on_disk = 0
         self._buffer = bytearray()
@@ -122,7 +139,7 @@ class Spool:
     def _release_storage(self, future: asyncio.Future[Any] | None = None) -> None:
         if future is not None and not future.cancelled():
             future.exception()  # marks it as retrieved
-        self._spools.reserved_bytes -= self._max_size
+        self._spools.release(self._max_size, self._owner)
         self._max_size = 0
         self._buffer = bytearray()
         if self._file is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 WriteSpans = Callable[[SpanBatch], None]
 # Requests of one process that are read, parsed or written at a time.
 MAX_CONCURRENT = 16
+# Of these, requests of one key: others must not wait for a client that sends slowly.
+MAX_PER_KEY = 12
 
 
 class ClientSpans:
@@ -28,18 +31,23 @@ class ClientSpans:
     def __init__(self, write: WriteSpans | None) -> None:
         self._write = write
         self.requests = 0
+        self._requests_by_key: Counter[int] = Counter()
 
     @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Count a request while it is in progress. Raises GatewayError (429) beyond the limit."""
-        if self.requests >= MAX_CONCURRENT:
+    def admit(self, key_id: int) -> Iterator[None]:
+        """Count a request while it is in progress. Raises GatewayError (429) beyond the limits."""
+        if self.requests >= MAX_CONCURRENT or self._requests_by_key[key_id] >= MAX_PER_KEY:
             message = "too many concurrent requests with traces; try again shortly"
             raise GatewayError(Error(kind="rate_limit", message=message, retry_after_s=1))
         self.requests += 1
+        self._requests_by_key[key_id] += 1
         try:
             yield
         finally:
             self.requests -= 1
+            self._requests_by_key[key_id] -= 1
+            if not self._requests_by_key[key_id]:
+                del self._requests_by_key[key_id]
 
     async def write(self, batch: SpanBatch) -> None:
         """Store spans of a client. Raises GatewayError (503) if the database is not writable."""
