@@ -6,7 +6,17 @@ and OpenAI's SDK fails on a response with the same one twice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+# Clients of Gemini and Ollama may write calls without ids; these are the ids that they are given:
+# the numbers of the turn and of the call.
+_GENERATED_ID = re.compile(r"call_\d+_\d+")
+
+
+def is_generated_id(call_id: str) -> bool:
+    """Whether the gateway created this id of a call in a client's history."""
+    return _GENERATED_ID.fullmatch(call_id) is not None
 
 
 class UnusedIds:

@@ -523,7 +523,7 @@ def test_a_cache_breakpoint_in_a_tool_result_is_reported_for_gemini() -> None:
     ]
     body = {"model": "m", "messages": messages}
     report = translate.request("openai_chat", "gemini", body, {}, "gemini-3-pro")["report"]
-    assert "cache_control" in [row["field"] for row in report]
+    assert "prompt_cache_breakpoint" in [row["field"] for row in report]
 
 
 def test_the_options_of_a_custom_tool_that_chat_lacks_are_reported() -> None:

@@ -1,12 +1,17 @@
-"""A field that no parser reads is reported, wherever it is in a client's request."""
+"""A field that no parser reads is reported, wherever it is in a client's request.
+
+A report names only fields that the client's request has.
+"""
 
 from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
+from gateway.canon.errors import GatewayError
 from gateway.dialects import DIALECTS
 from gateway.dialects.shared.known_fields import UNREAD
 from gateway.simulate import translate
@@ -347,6 +352,64 @@ def test_the_fields_of_the_requests_are_not_reported_as_unread(client: str) -> N
     client_functions = DIALECTS[client].client
     assert client_functions is not None
     assert UNREAD not in client_functions.parse_request({"model": "m", **body}, {}).extra
+
+
+TARGETS = {
+    "openai": "gpt-4o",
+    "openai_responses": "gpt-4o",
+    "anthropic": "claude-opus-5-5",
+    "gemini": "gemini-2.5-pro",
+    "ollama": "qwen3",
+    "bedrock": "us.amazon.nova-pro-v1:0",
+    "cohere": "command-a-03-2025",
+    "mistral": "mistral-large-latest",
+    "custom-completions": "davinci-002",
+}
+
+
+# Cohere cites documents unless the request says otherwise.
+IMPLIED_FIELDS = {"documents[0].citations"}
+
+
+def has_field(value: Any, path: Path) -> bool:
+    """Return whether a request has a field at this path, or anywhere if it is only a name."""
+    if len(path) == 1 and json.dumps(path[0]) + ":" in json.dumps(value):
+        return True
+    for key in path:
+        if isinstance(value, list):
+            if not isinstance(key, int) or key >= len(value):
+                return False
+        elif not isinstance(value, dict) or key not in value:
+            return False
+        value = value[key]
+    return True
+
+
+def path_of(field: str) -> Path:
+    """Return a reported field as keys and indexes."""
+    keys = re.findall(r"\[(\d+)\]|([^.\[\]]+)", field)
+    return tuple(int(index) if index else key for index, key in keys)
+
+
+@each("client", list(REQUESTS))
+def test_reported_fields_are_in_the_request(client: str) -> None:
+    body = copy.deepcopy(REQUESTS[client][0])
+    if client == "openai_chat":
+        body["messages"][0]["content"][0]["prompt_cache_breakpoint"] = {"mode": "explicit"}
+    unknown: set[str] = set()
+    for target, model in TARGETS.items():
+        try:
+            translation = translate.request(client, target, {"model": "m", **body}, {}, model)
+        except GatewayError:
+            continue
+        unknown |= {
+            f"{target}: {row['field']}"
+            for row in translation["report"]
+            if row["action"] != "defaulted"
+            and row["field"] not in IMPLIED_FIELDS
+            and not has_field(body, path_of(row["field"]))
+        }
+    assert sorted(unknown) == []
 
 
 def test_sources_of_a_text_are_reported_for_a_prompt() -> None:

@@ -590,7 +590,8 @@ def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
         reason = (
             "rewritten to the characters that the upstream accepts; mapped back in the response"
         )
-        context.approximate(f"{call.path}.id", reason, before=call.id[:80], after=sent_id)
+        path = context.part_field(call.path, "tool_id")
+        context.approximate(path, reason, before=call.id[:80], after=sent_id)
     if call.signature is not None:
         context.drop_signature(call)
     return {

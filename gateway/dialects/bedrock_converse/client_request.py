@@ -74,12 +74,17 @@ FIELD_PATHS: dict[str, str] = {
     "betas": f"{MODEL_FIELDS}.anthropic_beta",
     # below the path of a result
     "is_error": "toolResult.status",
+    # below the path of a call
+    "tool_id": "toolUse.toolUseId",
+    # below the path of a text
+    "citations": "citationsContent.citations",
     # below the tool's own path
     "tool_schema": "toolSpec.inputSchema.json",
     "tool_strict": "toolSpec.strict",
     # below the path of a document
     "title": "document.name",
     "context": "document.context",
+    "document_citations": "document.citations",
 }
 _PARSED_FIELDS = frozenset(
     {

@@ -460,7 +460,8 @@ def _render_search_result_text(context: RenderContext, document: Document) -> Js
     reason = f"sent as text: {context.model} does not support search results"
     context.approximate(document.path, reason)
     if document.citations:
-        context.drop(join_path(document.path, "citations"), "citations require a search result")
+        path = context.part_field(document.path, "document_citations")
+        context.drop(path, "citations require a search result")
     heading = "\n".join(filter(None, (document.title, document.context)))
     texts = filter(None, (heading, *_document_texts(context, document)))
     return {"text": "\n\n".join(texts) or EMPTY_PLACEHOLDER}
@@ -486,7 +487,8 @@ def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
             "rewritten to at most 64 characters that the upstream accepts; mapped back in "
             "the response"
         )
-        context.approximate(f"{call.path}.id", reason, before=call.id[:80], after=sent_id)
+        path = context.part_field(call.path, "tool_id")
+        context.approximate(path, reason, before=call.id[:80], after=sent_id)
     if call.signature is not None:
         context.drop_signature(call)
     return {

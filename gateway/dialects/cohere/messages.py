@@ -233,7 +233,8 @@ def _render_document(context: RenderContext, document: Document) -> Json:
     if document.context is not None:
         data["context"] = document.context
     if document.citations is False:
-        context.drop(f"{document.path}.citations", "all documents can be cited")
+        path = context.part_field(document.path, "document_citations")
+        context.drop(path, "all documents can be cited")
     return {"id": f"doc_{len(context.documents)}", "data": data}
 
 

@@ -59,6 +59,7 @@ FIELD_PATHS: dict[str, str] = {
     # below the part's own path
     "signature": "thoughtSignature",
     "is_error": "functionResponse.response.error",
+    "tool_id": "functionCall.id",
 }
 
 # `serviceTier` <-> canonical.

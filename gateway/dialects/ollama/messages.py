@@ -475,7 +475,8 @@ def _append_image(context: RenderContext, content: _MessageContent, image: Image
 def _append_document(context: RenderContext, content: _MessageContent, document: Document) -> None:
     """Append a document as text under its title; a file that is not text as a note."""
     if document.citations:
-        context.drop(join_path(document.path, "citations"), "no equivalent in Ollama")
+        path = context.part_field(document.path, "document_citations")
+        context.drop(path, "no equivalent in Ollama")
     text = document.text
     if text is None:
         text = decode_text_file(document.data, document.media_type)

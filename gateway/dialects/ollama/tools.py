@@ -116,7 +116,8 @@ def _describe_custom_tool(context: RenderContext, tool: Tool) -> str | None:
         )
         return tool.description
     context.approximate(
-        f"{tool.path}.format", "the grammar is not enforced, only described in text"
+        context.part_field(tool.path, "tool_format"),
+        "the grammar is not enforced, only described in text",
     )
     syntax = grammar.get("syntax", "")
     grammar_text = f"The input must match this {syntax} grammar:\n{definition}"

@@ -325,7 +325,8 @@ def _render_native(context: ChatRenderContext, part: Native) -> list[Json]:
 
 def _render_document(context: ChatRenderContext, document: Document) -> list[Json]:
     if document.citations:
-        context.drop(join_path(document.path, "citations"), "no equivalent in OpenAI Chat")
+        path = context.part_field(document.path, "document_citations")
+        context.drop(path, "no equivalent in OpenAI Chat")
     if (
         not context.traits.pdf
         and (document_text := decode_text_file(document.data, document.media_type)) is not None

@@ -129,6 +129,7 @@ _FIELD_PATHS = {
     "detail": "image_url.detail",
     "title": "file.filename",
     "tool_strict": "function.strict",
+    "tool_format": "custom.format",
 }
 
 
@@ -148,6 +149,8 @@ def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
             for message in body["messages"]
         )
     )
+    if has_objects and _has_openai_breakpoint(body["messages"]):
+        paths["cache"] = "prompt_cache_breakpoint"
     return Request(
         model=required_text(body, "model"),
         stream=bool(boolean(body, "stream")),
@@ -168,6 +171,16 @@ def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         extra=({NAME: extra} if extra else {})
         | (unread_fields(body, KNOWN_FIELDS) if has_objects else {}),
         client_paths=paths,
+    )
+
+
+def _has_openai_breakpoint(messages: list[Json]) -> bool:
+    """Whether a part has a cache breakpoint in OpenAI's form; OpenRouter's is `cache_control`."""
+    return any(
+        "prompt_cache_breakpoint" in part
+        for message in messages
+        if type(message.get("content")) is list
+        for part in message["content"]
     )
 
 

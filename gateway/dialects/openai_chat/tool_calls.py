@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from gateway.canon.arguments import parse_arguments
-from gateway.canon.call_ids import UnusedIds
+from gateway.canon.call_ids import UnusedIds, is_generated_id
 from gateway.canon.events import BlockEnd, BlockStart, Delta, Event, SignatureDelta
 from gateway.canon.request import (
     Audio,
@@ -105,9 +105,10 @@ def render_extra_content(value: str) -> Json:
 def render_call(context: ChatRenderContext, call: ToolCall) -> Json:
     """A call of the history in the provider's format."""
     sent_id = context.call_id(call.id)
-    if sent_id != call.id:
+    if sent_id != call.id and not is_generated_id(call.id):
         reason = "rewritten to the form that the upstream requires; mapped back in the response"
-        context.approximate(f"{call.path}.id", reason, before=call.id[:80], after=sent_id)
+        path = context.part_field(call.path, "tool_id")
+        context.approximate(path, reason, before=call.id[:80], after=sent_id)
     context.drop_cache_marks(call.cache)
     name = context.sent_name(call.name)
     if call.custom and context.traits.custom_tools:

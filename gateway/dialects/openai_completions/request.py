@@ -233,7 +233,7 @@ def _document_text(context: PromptRenderContext, document: Document, text: str) 
     """A text document under its title."""
     context.drop_cache_marks(document.cache)
     if document.citations:
-        context.drop(f"{document.path}.citations")
+        context.drop(context.part_field(document.path, "document_citations"))
     heading = "\n".join(line for line in (document.title, document.context) if line)
     if not heading:
         return text
@@ -275,7 +275,7 @@ def _drop_unsupported(context: PromptRenderContext) -> None:
     """Report the fields that a prompt cannot express."""
     request, reasoning = context.request, context.request.reasoning
     if request.tools:
-        context.drop("tools", "prompts do not support tools")
+        context.drop(request.client_path("tools"), "prompts do not support tools")
     elif request.tool_choice is not None and request.tool_choice.mode in {"any", "named"}:
         context.drop(request.client_path("tool_choice"))
     if request.output.format != "text":

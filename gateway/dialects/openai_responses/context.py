@@ -53,6 +53,7 @@ FIELD_PATHS: dict[str, str] = {
     "session_key": "prompt_cache_key",
     "cache": "prompt_cache_breakpoint",
     "tool_schema": "parameters",
+    "tool_id": "call_id",
     "detail": "detail",
     "title": "filename",
 }

@@ -553,7 +553,8 @@ def _render_call(context: ResponsesRenderContext, call: ToolCall) -> Json:
     sent_id = context.call_id(call.id)
     if sent_id != call.id:
         reason = "rewritten to the form that the upstream requires; mapped back in the response"
-        context.approximate(f"{call.path}.id", reason, before=call.id[:80], after=sent_id)
+        path = context.part_field(call.path, "tool_id")
+        context.approximate(path, reason, before=call.id[:80], after=sent_id)
     common_fields = {"call_id": sent_id, **context.sent_name(call.name)}
     if call.custom and context.traits.custom_tools:
         return {"type": "custom_tool_call", **common_fields, "input": call.raw_arguments or ""}

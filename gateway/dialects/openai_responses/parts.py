@@ -286,7 +286,8 @@ def _checked_file_id(context: ResponsesRenderContext, file_id: str, path: str) -
 
 def _render_document(context: ResponsesRenderContext, document: Document) -> list[Json]:
     if document.citations:
-        context.drop(join_path(document.path, "citations"), "no equivalent in OpenAI Responses")
+        path = context.part_field(document.path, "document_citations")
+        context.drop(path, "no equivalent in OpenAI Responses")
     if (
         not context.traits.pdf
         and (document_text := decode_text_file(document.data, document.media_type)) is not None

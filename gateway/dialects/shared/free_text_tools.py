@@ -26,7 +26,8 @@ def describe_free_text_tool(context: BaseRenderContext, tool: Tool) -> str:
         )
         return tool.description or ""
     context.approximate(
-        f"{tool.path}.format", "the grammar is not enforced, only described in text"
+        context.part_field(tool.path, "tool_format"),
+        "the grammar is not enforced, only described in text",
     )
     grammar_text = f"The input must match this {syntax} grammar:\n{grammar}"
     return f"{tool.description or ''}\n\n{grammar_text}".strip()

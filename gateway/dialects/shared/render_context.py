@@ -74,7 +74,7 @@ class ReportingContext:
 
     def part_field(self, path: str, name: str) -> str:
         """The client's path of a field of the value at this path (`title`, `tool_strict`)."""
-        field = self.request.client_paths.get(name, name.removeprefix("tool_"))
+        field = self.request.client_paths.get(name, name.rpartition("_")[2])
         return f"{path}.{field}" if path else ""
 
     def default(self, path: str, reason: str, *, after: Any = None) -> None:
