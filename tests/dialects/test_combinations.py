@@ -410,6 +410,15 @@ LINES = [
         "MiniMax-M2",
     ),
     request_row(
+        "Cohere returns no alternatives to the tokens of a completion",
+        "openai_completions",
+        "cohere",
+        {"logprobs": 2},
+        {"logprobs": True},
+        {("logprobs", "approximated")},
+        "command-a-03-2025",
+    ),
+    request_row(
         "a count has no limit to be told of",
         "openai_responses_input_tokens",
         "anthropic",

@@ -96,6 +96,10 @@ def _render_sampling(context: RenderContext, body: Json) -> None:
         context.drop(request.client_path("logprobs"), NOT_TRANSLATABLE)
     elif sampling.logprobs is not None:
         body["logprobs"] = sampling.logprobs
+        if sampling.top_logprobs and not request.client_path("top_logprobs"):
+            # One field of the client's sets both.
+            reason = "only the log probabilities of the generated tokens are returned"
+            context.approximate(request.client_path("logprobs"), reason)
     for name in _UNSUPPORTED_SAMPLING:
         if getattr(sampling, name) not in (None, 0, {}):
             context.drop(request.client_path(name), "no equivalent")
