@@ -278,6 +278,7 @@ CASES = [
                 {"role": "tool", "content": "2", "tool_name": "g"},
             ],
         },
+        "response_format.json_schema.name dropped",
     ),
     case(
         "a prefilled answer",

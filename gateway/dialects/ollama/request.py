@@ -204,6 +204,8 @@ def _render_output_format(context: RenderContext, body: Json) -> None:
         _add_format_hint(context, output)
     elif output.format == "schema" and output.schema and context.traits.structured == "schema":
         body["format"] = {k: v for k, v in output.schema.items() if k != "$schema"}
+        if output.name is not None:
+            context.drop(request.client_path("name"), "no equivalent")
     else:
         body["format"] = "json"
         if output.schema:
