@@ -115,6 +115,41 @@ def test_retries_by_error_kind_are_imported(tmp_path: Path) -> None:
     assert any("BadRequestErrorRetries" in note for note in parsed_config.remarks)
 
 
+def test_retries_of_errors_with_the_same_kind_are_the_higher_number(tmp_path: Path) -> None:
+    policy = {"InternalServerErrorRetries": 1, "ServiceUnavailableErrorRetries": 3}
+    parsed_config = entries(tmp_path, A, router_settings={"retry_policy": policy})
+    assert route(parsed_config, "a").policy["retries_by_kind"] == {"upstream_error": 3}
+    assert parsed_config.remarks == []
+    fails = {"BadGatewayErrorAllowedFails": 4, "InternalServerErrorAllowedFails": 2}
+    test_route = make_route(tmp_path, allowed_fails_policy=fails)
+    assert test_route.policy["cooldown_after_by_kind"] == {"upstream_error": 5}
+
+
+def test_default_retries_of_a_policy_replace_num_retries(tmp_path: Path) -> None:
+    policies = {
+        "num_retries": 7,
+        "retry_policy": {"DefaultRetries": 1, "TimeoutErrorRetries": 4},
+        "model_group_retry_policy": {"b": {"DefaultRetries": 3}},
+    }
+    parsed_config = entries(tmp_path, {**A, "num_retries": 9}, B, router_settings=policies)
+    assert [route(parsed_config, name).retries for name in "ab"] == [1, 3]
+    assert route(parsed_config, "a").policy["retries_by_kind"] == {"timeout": 4}
+    assert parsed_config.remarks == []
+
+
+def test_fields_of_policies_without_effect_are_reported(tmp_path: Path) -> None:
+    settings = {
+        "retry_policy": {"NotFoundErrorRetries": 1, "RateLimitRetries": 1},
+        "allowed_fails_policy": {"NotFoundErrorAllowedFails": 1},
+    }
+    remarks = entries(tmp_path, A, router_settings=settings).remarks
+    assert [remark.partition("retry_policy.")[2] for remark in remarks if "retry_" in remark] == [
+        "NotFoundErrorRetries: has no effect: such a failure would be the same at every attempt",
+        "RateLimitRetries: unknown key",
+    ]
+    assert "NotFoundErrorAllowedFails: has no effect: such an error does not count" in remarks[0]
+
+
 def test_the_failure_after_allowed_fails_starts_the_cooldown(tmp_path: Path) -> None:
     test_route = make_route(
         tmp_path, allowed_fails=2, allowed_fails_policy={"RateLimitErrorAllowedFails": 9}
@@ -143,6 +178,13 @@ def test_retry_after_pre_call_checks_and_max_fallbacks_are_imported(tmp_path: Pa
         ["b"],
     )
     assert test_route.policy["fallbacks_by_kind"]["not_found"] == ["b"]
+
+
+def test_max_fallbacks_of_litellm_settings_is_a_known_key(tmp_path: Path) -> None:
+    """`litellm.max_fallbacks` is the variable that LiteLLM's router reads."""
+    settings = {"max_fallbacks": 1, "fallbacks": [{"a": ["b", "c"]}]}
+    parsed_config = entries(tmp_path, A, B, litellm_settings=settings)
+    assert (route(parsed_config, "a").fallbacks, parsed_config.remarks) == (["b"], [])
 
 
 def test_max_fallbacks_limits_those_of_an_error_kind(tmp_path: Path) -> None:

@@ -30,7 +30,11 @@ ERROR_KINDS = {
     "RateLimitError": "rate_limit",
     "ContentPolicyViolationError": "content_policy",
     "InternalServerError": "upstream_error",
+    "ServiceUnavailableError": "upstream_error",
+    "BadGatewayError": "upstream_error",
 }
+# Errors of the request itself.
+_REJECTIONS = frozenset({"BadRequestError", "NotFoundError"})
 # Pre-call checks that pin a conversation to its target.
 _AFFINITY = frozenset({"prompt_caching", "session_affinity", "deployment_affinity"})
 _CHECK_S = 300.0
@@ -86,36 +90,48 @@ def _read_retry_policies(config: Config, section: Node, report: Report) -> None:
         if route is None:
             report.add_skipped(policy, f"there is no model_name `{name}`")
             continue
-        route.policy.setdefault("retries_by_kind", _retry_counts(policy, "Retries", report))
-    for key, suffix, field, requires_list in (
-        ("retry_policy", "Retries", "retries_by_kind", 0),
-        ("allowed_fails_policy", "AllowedFails", "cooldown_after_by_kind", 1),
-    ):
-        if (node := section.get(key)) is None:
+        _set_retries([route], policy, report)
+    routes = list(config.routes.values())
+    if (policy_of_all := section.get("retry_policy")) is not None:
+        _set_retries(routes, policy_of_all, report)
+    if (node := section.get("allowed_fails_policy")) is not None:
+        counts = _counts_by_kind(node, "AllowedFails", report)
+        for route in routes:
+            thresholds = {kind: count + 1 for kind, count in counts.items()}
+            route.policy.setdefault("cooldown_after_by_kind", thresholds)
+
+
+def _set_retries(routes: list[RouteRow], policy: Node, report: Report) -> None:
+    """Set the retries of routes that have no policy yet."""
+    counts, default = _counts_by_kind(policy, "Retries", report), policy.get("DefaultRetries")
+    for route in routes:
+        if "retries_by_kind" in route.policy:
             continue
-        counts = {
-            kind: count + requires_list
-            for kind, count in _retry_counts(node, suffix, report).items()
-        }
-        for route in config.routes.values():
-            route.policy.setdefault(field, counts)
+        route.policy["retries_by_kind"] = counts
+        if default is not None:
+            route.retries = default.integer(max_value=_MAX_COUNT)
 
 
-def _retry_counts(policy: Node, suffix: str, report: Report) -> dict[str, int]:
-    counts = {}
+def _counts_by_kind(policy: Node, suffix: str, report: Report) -> dict[str, int]:
+    """Return the highest number of each error kind; report fields without an effect."""
+    counts: dict[str, int] = {}
     for name, node in policy.items():
-        kind = ERROR_KINDS.get(name.removesuffix(suffix))
-        if kind is None or not name.endswith(suffix):
+        error = name.removesuffix(suffix)
+        if name == "DefaultRetries" and suffix == "Retries":
+            continue
+        if not name.endswith(suffix) or error not in {*ERROR_KINDS, *_REJECTIONS}:
+            report.add_skipped(node, "unknown key")
+        elif suffix == "AllowedFails" and error in {*_REJECTIONS, "ContentPolicyViolationError"}:
+            report.add_skipped(
+                node, "has no effect: such an error does not count as a failure of the target"
+            )
+        elif error in _REJECTIONS:
             report.add_skipped(
                 node, "has no effect: such a failure would be the same at every attempt"
             )
-        elif suffix == "AllowedFails" and kind == "content_policy":
-            report.add_skipped(
-                node,
-                "has no effect: a content policy error does not count as a failure of the target",
-            )
         elif node.value is not None:
-            counts[kind] = node.integer(max_value=_MAX_COUNT)
+            kind = ERROR_KINDS[error]
+            counts[kind] = max(counts.get(kind, 0), node.integer(max_value=_MAX_COUNT))
     return counts
 
 

@@ -14,7 +14,7 @@ from gateway.compat.litellm.config.keys import (
 _FALLBACKS: dict[str, Key] = {
     **supported_keys("fallbacks", "the model_name `*` applies to models without fallbacks"),
     **supported_keys("default_fallbacks"),
-    **supported_keys("context_window_fallbacks content_policy_fallbacks"),
+    **supported_keys("context_window_fallbacks content_policy_fallbacks max_fallbacks"),
     **differing_keys(
         "num_retries",
         "further calls of one model before its fallbacks; each deployment is called at least once",
@@ -137,14 +137,17 @@ ROUTER: dict[str, Key] = {
     **planned_keys("ttft_timeout", "use timeout, which limits the time to the first byte"),
     **differing_keys(
         "retry_policy model_group_retry_policy",
-        "BadRequestErrorRetries has no effect: the response would be the same",
+        "500 and 503 have the same number, the higher one; BadRequestErrorRetries and "
+        "NotFoundErrorRetries have no effect: the response would be the same",
     ),
     **differing_keys(
         "retry_after", "the first pause; it doubles, and a Retry-After of up to 2 s is honored"
     ),
-    **supported_keys("max_fallbacks"),
     **differing_keys(
-        "allowed_fails_policy", "consecutive failures; BadRequestErrorAllowedFails has no effect"
+        "allowed_fails_policy",
+        "consecutive failures; 500, 502 and 503 have the same number, the highest one; "
+        "BadRequestErrorAllowedFails, NotFoundErrorAllowedFails and "
+        "ContentPolicyViolationErrorAllowedFails have no effect",
     ),
     **supported_keys(
         "enable_tag_filtering tag_filtering_match_any",
