@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from gateway import demo, models, store
 from gateway.compat.litellm import config as litellm_config
-from gateway.management.commands.up import configure, read
+from gateway.management.commands.up import apply_litellm_file, configure, read
 from gateway.management.start import bootstrap
 from gateway.management.start.local_servers import LocalServerModels
 from gateway.models import RowSource
@@ -217,6 +217,25 @@ def test_a_file_without_a_master_key_opens_loopback(tmp_path: Path, settings: Se
     assert (settings.KNOWN_MODELS, os.environ["DRAGOMAN_KNOWN_MODELS"]) == (False, "false")
     assert os.environ["DRAGOMAN_FIND_LOCAL_SERVERS"] == "false"
     assert os.environ["DRAGOMAN_OPEN"] == "true"
+
+
+@pytest.mark.usefixtures("clean_environ")
+@pytest.mark.parametrize("master_key", ["sk-file", ""])
+def test_a_start_with_keys_says_that_they_reach_more_models_than_the_file_has(
+    tmp_path: Path, master_key: str
+) -> None:
+    """In LiteLLM, a model that is not in the file does not exist."""
+    text = "model_list: [{model_name: fast, litellm_params: {model: openai/gpt-4o}}]\n"
+    text += f"general_settings: {{master_key: '{master_key}'}}\n"
+    config = read(str(write_config(tmp_path, text)))
+    assert config is not None
+    configure(config, "127.0.0.1")
+    notes = [note for note in apply_litellm_file(config) if "not in the file" in note]
+    expected = (
+        "litellm_config.yaml: keys may also call models that are not in the file, as "
+        "provider/model; to restrict a key, set its models"
+    )
+    assert notes == ([expected] if master_key else [])
 
 
 @pytest.mark.usefixtures("clean_environ")

@@ -303,7 +303,13 @@ def apply_litellm_file(config: litellm_config.Config) -> list[str]:
     """Apply a LiteLLM configuration file; return the notes on it."""
     from gateway.compat.litellm.config.apply import apply
 
-    return [*config.remarks, *apply(config)]
+    notes: list[str] = [*config.remarks, *apply(config)]
+    if settings.MASTER_KEY:
+        notes.append(
+            f"{config.file}: keys may also call models that are not in the file, as "
+            "provider/model; to restrict a key, set its models"
+        )
+    return notes
 
 
 def apply_dragoman_file(path: Path) -> list[str]:
