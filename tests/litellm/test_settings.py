@@ -12,6 +12,7 @@ from gateway.compat.litellm.config.reader import ConfigError
 from gateway.compat.litellm.config.rows import Config
 from tests.litellm.make import config, entries, only_provider, only_target, route
 
+TIMEOUT = {"request_timeout": 60}
 A, B, C = ({"model_name": name, "model": "gpt-4o"} for name in "abc")
 
 
@@ -53,6 +54,22 @@ def test_timeouts_come_from_the_most_specific_setting(tmp_path: Path) -> None:
     assert only_target(parsed_config).timeouts == {"first_byte_s": 60, "idle_s": 7, "total_s": 900}
     parsed_config = entries(tmp_path, {"model": "gpt-4o", "stream_timeout": 9}, **sections)
     assert only_target(parsed_config).timeouts == {"first_byte_s": 60, "idle_s": 9, "total_s": 900}
+
+
+def test_a_timeout_of_the_file_is_retried_like_other_failures(tmp_path: Path) -> None:
+    """The gateway's own, longer limits end a call that no retry would make faster."""
+    settings = {
+        "num_retries": 3,
+        "retry_policy": {"RateLimitErrorRetries": 1},
+        "model_group_retry_policy": {"c": {"TimeoutErrorRetries": 0}},
+    }
+    rows = ({**A, "timeout": 5}, B, {**C, "timeout": 5})
+    parsed_config = entries(tmp_path, *rows, router_settings=settings)
+    policies = [route(parsed_config, name).policy["retries_by_kind"] for name in "abc"]
+    assert policies == [{"rate_limit": 1, "timeout": 3}, {"rate_limit": 1}, {"timeout": 0}]
+    parsed_config = entries(tmp_path, A, {**B, "num_retries": 1}, litellm_settings=TIMEOUT)
+    policies = [route(parsed_config, name).policy["retries_by_kind"] for name in "ab"]
+    assert policies == [{"timeout": 2}, {"timeout": 1}]
 
 
 def test_a_stream_timeout_of_the_router_precedes_the_timeout_of_an_entry(tmp_path: Path) -> None:

@@ -66,6 +66,10 @@ def read_settings(
     for route in config.routes.values():
         route.retries = RETRIES if route.retries is None else route.retries
         route.cooldown_s = COOLDOWN_S if route.cooldown_s is None else route.cooldown_s
+        # As in LiteLLM; the gateway's own, longer limits end a call that takes too long anyway.
+        if any("first_byte_s" in target.timeouts for target in route.targets):
+            policy = route.policy.get("retries_by_kind", {})
+            route.policy["retries_by_kind"] = {"timeout": route.retries, **policy}
 
 
 def _read_general_settings(
