@@ -349,12 +349,14 @@ LOGGING = {
             "callback": without_traceback,
         },
         "outage": {"()": "gateway.database.outage.OutageFilter"},
+        # Paths of requests: LiteLLM's API has some with a key.
+        "masking": {"()": "gateway.telemetry.masking.MaskingFilter"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "gateway": {"level": LOG_LEVEL},
-        "django.request": {"filters": ["outage"]},
+        "django.request": {"filters": ["outage", "masking"]},
         "django.security.DisallowedHost": {"filters": ["without_traceback"]},
         "gateway.api.failures": {"filters": ["outage"]},
         "gateway.compat.litellm.api.failures": {"filters": ["outage"]},
