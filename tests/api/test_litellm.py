@@ -376,6 +376,8 @@ def test_litellm_endpoints_are_in_the_openapi_document(api: Client) -> None:
         "/model_group/info",
         "/key/generate",
         "/key/update",
+        "/key/block",
+        "/key/unblock",
         "/key/delete",
         "/key/info",
         "/key/list",

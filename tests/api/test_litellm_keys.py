@@ -68,6 +68,22 @@ def test_a_key_is_created_with_all_given_fields(api: Client, team: Team) -> None
     assert response["blocked"] is False
 
 
+def test_a_key_is_blocked_and_unblocked(api: Client) -> None:
+    """As LiteLLM documents it: by `key` alone, which may be the key or its token."""
+    created = generate_key(api, key_alias="ci", rpm_limit=60)
+    for path, blocked in (("/key/block", True), ("/key/unblock", False)):
+        response = post(api, path, {"key": created["key"]})
+        assert response.status_code == 200, response.content
+        row = response.json()
+        assert (row["token"], row["blocked"], row["rpm_limit"]) == (created["token"], blocked, 60)
+        is_known = store.digest(created["key"]) in store.load_snapshot().keys
+        assert is_known is not blocked
+    response = post(api, "/key/block", {"key": created["token"], "rpm_limit": 1})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "rpm_limit")
+    assert post(api, "/key/block", {}).status_code == 400
+    assert post(api, "/key/block", {"key": "sk-none"}).status_code == 404
+
+
 def test_a_key_without_fields_has_no_limits(api: Client) -> None:
     response = generate_key(api)
     key = store.load_snapshot().keys[store.digest(response["key"])]

@@ -1,4 +1,4 @@
-"""LiteLLM's endpoints for keys: create, update, delete, read and list.
+"""LiteLLM's endpoints for keys: create, update, block, delete, read and list.
 
 Modeled on litellm/proxy/management_endpoints/key_management_endpoints.py (1.106.2). For admins
 only, except that `/key/info` also shows a caller its own key. `key` and `keys` accept a whole
@@ -109,6 +109,28 @@ def update(request: HttpRequest) -> HttpResponse:
 
 
 @router.post(
+    "/key/block",
+    auth=Editor(),
+    operation_id="litellm_key_block",
+    openapi_extra=request_body_schema({"key": STRING_SCHEMA}, "key"),
+)
+def block(request: HttpRequest) -> HttpResponse:
+    """Reject requests with this `key`."""
+    return run_in_transaction(lambda: _block_key(body_of(request), blocked=True))
+
+
+@router.post(
+    "/key/unblock",
+    auth=Editor(),
+    operation_id="litellm_key_unblock",
+    openapi_extra=request_body_schema({"key": STRING_SCHEMA}, "key"),
+)
+def unblock(request: HttpRequest) -> HttpResponse:
+    """Accept requests with this `key` again."""
+    return run_in_transaction(lambda: _block_key(body_of(request), blocked=False))
+
+
+@router.post(
     "/key/delete",
     auth=Editor(),
     operation_id="litellm_key_delete",
@@ -166,6 +188,12 @@ def _update_key(fields: dict[str, Any]) -> HttpResponse:
     return reply(
         {"key": key_or_alias, **key_info(row, Spending()), "notes": [*notes, *document_notes]}
     )
+
+
+def _block_key(fields: dict[str, Any], *, blocked: bool) -> HttpResponse:
+    for name in sorted(set(fields) - {"key"}):
+        raise RejectedRequest(400, f"{name}: there is no such field", name)
+    return _update_key({"key": fields.get("key"), "blocked": blocked})
 
 
 def _with_stored_settings(row: ApiKey, changes: dict[str, Any]) -> dict[str, Any]:
