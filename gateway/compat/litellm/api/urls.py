@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.compat.litellm.api import unsupported
 from gateway.compat.litellm.api.routes import litellm_api
 
-urlpatterns, app_name, _namespace = litellm_api.urls
+_supported, app_name, _namespace = litellm_api.urls
+urlpatterns = [*_supported, *unsupported.urlpatterns]
