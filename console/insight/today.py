@@ -63,17 +63,17 @@ def today(now: dt.datetime | None = None) -> Today:
     complete_row = [(begin, by_hour.get(begin, none)) for begin in complete_hours]
     total = sum_totals(totals for hour, totals in by_hour.items() if hour >= midnight)
     day = dt.timedelta(days=1)
-    # Yesterday up to the same hour.
-    yesterday_rows = UsageHour.objects.between(
-        midnight - day, starts[-1] - day + dt.timedelta(hours=1)
-    )
+    # Yesterday up to the end of the same hour: there are no sums of less than an hour.
+    hour_end = starts[-1] + dt.timedelta(hours=1)
+    yesterday_totals = UsageHour.objects.between(midnight - day, hour_end - day).totals()
+    until = f"{timezone.localtime(hour_end):%H:%M}".replace("00:00", "24:00")
     chart = charts.columns(
         [totals.requests for _begin, totals in row],
         [totals.errors for _begin, totals in row],
         labels=[_hour_label(begin, totals) for begin, totals in row],
     )
     return Today(
-        figures=_today_figures(total, yesterday_rows.totals(), complete_row, midnight),
+        figures=_today_figures(total, yesterday_totals, until, complete_row, midnight),
         traffic=chart,
         scale=tuple(
             count(int(tick.value)) if tick.value % 1 == 0 else "" for tick in chart.ticks[::-1]
@@ -88,6 +88,7 @@ def today(now: dt.datetime | None = None) -> Today:
 def _today_figures(
     total: Totals,
     yesterday_totals: Totals,
+    until: str,
     row: list[tuple[dt.datetime, Totals]],
     midnight: dt.datetime,
 ) -> tuple[Figure, ...]:
@@ -97,7 +98,8 @@ def _today_figures(
         Figure(
             title=gettext_lazy("Requests"),
             text=count(total.requests),
-            note=_("vs %(n)s yesterday at this time") % {"n": count(yesterday_totals.requests)},
+            note=_("vs %(total)s yesterday until %(time)s")
+            % {"total": count(yesterday_totals.requests), "time": until},
             values=tuple(totals.requests for _begin, totals in row),
             description=_("Requests per hour over the last 24 full hours"),
         ),
@@ -115,7 +117,8 @@ def _today_figures(
             title=gettext_lazy("Cost"),
             text=usd(total.cost),
             note=_unpriced_note(total)
-            or _("vs %(usd)s yesterday at this time") % {"usd": usd(yesterday_totals.cost)},
+            or _("vs %(total)s yesterday until %(time)s")
+            % {"total": usd(yesterday_totals.cost), "time": until},
             values=tuple(
                 None if totals.cost is None else float(totals.cost) for _begin, totals in row
             ),

@@ -91,15 +91,19 @@ def test_today_begins_at_midnight_of_the_reader() -> None:
         assert figures_by_title()["Requests"].text == "1"
 
 
-def test_yesterday_is_compared_up_to_the_same_time() -> None:
+def test_yesterday_is_compared_up_to_the_end_of_the_hour() -> None:
+    """The hourly sums have no smaller unit, so the text says when the hour ends."""
     yesterday = NOW - dt.timedelta(days=1)
     store.write(
         [
-            add_request("same", started_at=yesterday),
+            add_request("same hour", started_at=yesterday + dt.timedelta(minutes=30)),
             add_request("later", started_at=yesterday + dt.timedelta(hours=3)),
         ]
     )
-    assert figures_by_title()["Requests"].note == "vs 1 yesterday at this time"
+    assert figures_by_title()["Requests"].note == "vs 1 yesterday until 11:00"
+    assert figures_by_title()["Cost"].note == "vs $0.25 yesterday until 11:00"
+    last_hour = NOW.replace(hour=23)
+    assert figures_by_title(last_hour)["Requests"].note == "vs 2 yesterday until 24:00"
 
 
 def test_figures_have_the_numbers_of_the_day() -> None:
