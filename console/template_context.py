@@ -55,6 +55,16 @@ def _nav_groups(request: HttpRequest) -> list[dict[str, Any]]:
     return _visible_groups(request, counts)
 
 
+def list_of(request: HttpRequest) -> Entry | None:
+    """The sidebar's entry of the list that a page is below; None if the user may not see it."""
+    for group in NAV:
+        for entry in group.entries:
+            # The URL of the overview ends with a slash: all pages are below it.
+            if (url := _entry_url(entry)) and request.path.startswith(f"{url}/"):
+                return entry if has_permission(request.user, entry.permission) else None
+    return None
+
+
 def _visible_groups(request: HttpRequest, counts: dict[str, int]) -> list[dict[str, Any]]:
     groups = [
         {

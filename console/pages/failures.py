@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from console.access import forbidden_page, to_sign_in
-from console.template_context import theme_of
+from console.template_context import list_of, theme_of
 from gateway.api.failures import failure, unavailable
 from gateway.database.outage import database_outage
 
@@ -87,7 +87,9 @@ def _render_page(request: HttpRequest, status: int, title: str, message: str) ->
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return _minimal_page(request, status, title, message)
-    context = {"page": "", "title": title, "message": message}
+    entry = list_of(request)
+    context = {"page": entry.page if entry else "", "title": title, "message": message}
+    context["list"] = entry
     return render(request, "console/failures/page.html", context, status=status)
 
 

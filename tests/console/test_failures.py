@@ -9,9 +9,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import OperationalError
 from django.test import Client
-from django.urls import get_resolver
+from django.urls import get_resolver, reverse
 
 from console.pages import overview
+from gateway import store
 
 PAGES = (
     "/nothing",
@@ -33,9 +34,39 @@ def test_an_unknown_page_is_a_404_with_the_navigation(admin_client: Client, path
     response = admin_client.get(path)
     assert response.status_code == 404
     html = response.content.decode()
-    assert "Go to your start page" in html
+    assert "Page not found" in html
     assert "matches the given query" not in html
     assert 'aria-label="Main"' in html
+
+
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        ("/console/requests/req_nothing", "requests"),
+        ("/console/personal/requests/req_nothing", "personal-requests"),
+        ("/console/traces/nothing", "traces"),
+        ("/console/teams/999999999/delete", "teams"),
+    ],
+)
+def test_the_page_of_a_missing_row_leads_to_its_list(admin_client: Client, path: str, page: str) -> None:
+    html = admin_client.get(path).content.decode()
+    main = html[html.index("<main") :]
+    assert f'href="{reverse(page)}"' in main
+    assert f'<a href="{reverse(page)}" aria-current="page">' in html
+
+
+def test_a_missing_page_leads_to_no_list_that_the_role_may_not_see(viewer_client: Client) -> None:
+    html = viewer_client.get("/console/users/nothing").content.decode()
+    assert "Go to your start page" in html
+    assert f'href="{reverse("users")}"' not in html
+
+
+def test_a_request_that_is_not_in_the_log_may_have_expired(admin_client: Client) -> None:
+    html = admin_client.get("/console/requests/req_nothing").content.decode()
+    assert "Requests are deleted from it after 30 days." in html
+    store.set_options({"row_days": 1})
+    html = admin_client.get("/console/personal/requests/req_nothing").content.decode()
+    assert "Requests are deleted from it after 1 day." in html
 
 
 @pytest.mark.django_db

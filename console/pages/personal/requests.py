@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from console.access import member
@@ -15,7 +14,7 @@ from console.pages.requests import labels
 from console.pages.requests.conversation import conversation_context
 from console.pages.requests.log_lines import lines
 from console.pages.requests.log_search import PAGE_ROWS as PAGE_ROWS
-from console.pages.requests.log_search import Page, find_request, page
+from console.pages.requests.log_search import Page, find_request, missing_request, page
 from console.pages.requests.query import Search
 from console.pages.requests.scores import ScoreForm, scores_context
 from console.pages.traces.matching import traces_of_requests
@@ -64,7 +63,7 @@ def find_personal_request(request: HttpRequest, request_id: str) -> RequestLog:
     """Return the request of a personal key of this user. Raises Http404 for one of others."""
     row = find_request(request_id)
     if not ApiKey.objects.owns(request.user, row.key_id):
-        raise Http404(_("This request is not in the log."))
+        raise missing_request()
     return row
 
 

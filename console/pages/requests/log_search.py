@@ -18,10 +18,11 @@ import msgspec
 from django.db import connection
 from django.db.models import F, Subquery
 from django.http import Http404
-from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from console.dialects import TITLES
 from console.pages.requests.query import AMOUNTS, COLUMNS, Search, Term
+from gateway import store
 from gateway.fulltext import parse_phrases
 from gateway.models import ApiKey, RequestLog, RequestScore, RequestText
 from gateway.models.score import RequestScoreQuerySet
@@ -77,8 +78,19 @@ def find_request(request_id: str) -> RequestLog:
     """The row by its id or by the id in the client's response. Raises Http404."""
     row = RequestLog.objects.by_id(request_id)
     if row is None:
-        raise Http404(_("This request is not in the log."))
+        raise missing_request()
     return row
+
+
+def missing_request() -> Http404:
+    """The error of a request that was never logged, or has expired."""
+    days = store.load_options().row_days
+    message = ngettext(
+        "This request is not in the log. Requests are deleted from it after %(days)d day.",
+        "This request is not in the log. Requests are deleted from it after %(days)d days.",
+        days,
+    )
+    return Http404(message % {"days": days})
 
 
 def page(search: Search, cursor: int | None = None, size: int = PAGE_ROWS) -> Page:
