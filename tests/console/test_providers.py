@@ -467,6 +467,22 @@ def test_a_failed_test_names_an_endpoint_in_the_base_url(
     assert (f"Remove {path} from the base URL" in page) is named
 
 
+@pytest.mark.parametrize("body", ["<html>a website</html>", {"id": "no list"}])
+def test_a_test_of_another_address_says_to_check_the_base_url(
+    admin_client: Client, upstream: Callable[..., Any], body: Any
+) -> None:
+    """Such as a website, which also responds 200."""
+    url, _requests = upstream(200, body)
+    page = text(
+        admin_client.post(
+            reverse("provider-test-new", args=["custom"]), provider_form(base_url=url), headers=HTMX
+        )
+    )
+    assert "Connection failed" in page
+    assert "HTTP 200" in page
+    assert "Check the base URL" in page
+
+
 @pytest.mark.parametrize(
     ("status", "hint"),
     [(401, "Check the key"), (403, "Check the key"), (404, "Check the base URL"), (500, "")],

@@ -102,11 +102,13 @@ async def list_models(
     status, detail = None, ""
     try:
         async with asyncio.timeout(timeout_s):
-            status, models = await _fetch_models(upstreams, provider)
+            status, data = await _fetch_list(upstreams, provider)
+        models = parse_models(data)
     except TimeoutError:
         detail = f"no response within {timeout_s:g} s"
     except GatewayError as failure:
-        status, detail = failure.error.status, failure.error.message
+        # The status of a response that is no list of models is 200.
+        status, detail = failure.error.status or status, failure.error.message
     ms = round((time.perf_counter() - start_time) * 1000, 1)
     credential = provider.credential.reveal()
     scrubbed_detail = scrub(detail, (*secrets, credential) if credential else secrets)[
@@ -115,9 +117,8 @@ async def list_models(
     return ModelCatalog(ok=not detail, ms=ms, detail=scrubbed_detail, status=status, models=models)
 
 
-async def _fetch_models(
-    upstreams: Upstreams, provider: Provider
-) -> tuple[int, tuple[ListedModel, ...]]:
+async def _fetch_list(upstreams: Upstreams, provider: Provider) -> tuple[int, bytes]:
+    """Return the status and body of a successful response. Raises GatewayError."""
     templates = RequestTemplates()
     path = provider.paths.get(_VERB) or _PATHS.get(provider.dialect)
     if path is None:
@@ -140,7 +141,7 @@ async def _fetch_models(
         raise GatewayError(
             dialect.provider.parse_error(upstream_response.status, upstream_response.headers, data)
         )
-    return upstream_response.status, parse_models(data)
+    return upstream_response.status, data
 
 
 def parse_models(data: bytes) -> tuple[ListedModel, ...]:
