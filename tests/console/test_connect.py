@@ -60,6 +60,21 @@ def test_models_of_a_provider_need_no_route(viewer_client: Client) -> None:
     assert f"ANTHROPIC_MODEL={name}" in page and f"<option selected>{name}</option>" in page
 
 
+def test_a_provider_without_models_is_not_passed_over(
+    admin_client: Client, viewer_client: Client
+) -> None:
+    """After the setup with a server of one's own and no first model."""
+    route("demo", Model.objects.create(provider=provider("demo", "demo"), name="demo"))
+    own = provider("own", "custom", base_url="http://127.0.0.1:9/v1")
+    fetch = f'href="{reverse("provider-fetch", args=[own.pk])}"'
+    page = admin_client.get(reverse("connect")).content.decode()
+    assert "ANTHROPIC_MODEL=demo" in page and fetch in page
+    assert fetch not in viewer_client.get(reverse("connect")).content.decode()
+    Model.objects.create(provider=own, name="m-1")
+    page = admin_client.get(reverse("connect")).content.decode()
+    assert "ANTHROPIC_MODEL=own/m-1" in page and fetch not in page
+
+
 def test_an_unknown_route_is_not_shown(viewer_client: Client) -> None:
     route("fast", model())
     page = viewer_client.get(reverse("connect"), {"route": "<script>evil"}).content.decode()

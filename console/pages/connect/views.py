@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from console.access import editor, is_editor, signed_in
+from console.access import Person, editor, is_admin, is_editor, signed_in
 from console.htmx import render_page_or_part
 from console.numbers import number_in
 from console.pages.connect.clients import KEY, panels
@@ -18,6 +18,7 @@ from console.pages.personal.limits import limits_of_user, route_names
 from gateway import store
 from gateway.models import ApiKey, RequestLog, Route
 from gateway.roles import has_permission
+from gateway.routing.snapshot import Provider
 
 PAGE = "connect"
 TEMPLATE = "console/connect/page.html"
@@ -98,8 +99,17 @@ def connect_context(request: HttpRequest, preferred: str = "") -> dict[str, Any]
         "route": route,
         "key_variable": KEY,
         "open": settings.OPEN,
+        "provider_without_models": _provider_without_models(user, {*names, *models}),
         "panels": panels(base, route),
     }
+
+
+def _provider_without_models(user: Person, names: set[str]) -> Provider | None:
+    """A provider whose models an admin should add, as clients can only call the demo until then."""
+    if names - {DEMO} or not is_admin(user):
+        return None
+    providers = store.current_snapshot().providers.values()
+    return next((provider for provider in providers if provider.preset != DEMO), None)
 
 
 def status_context(request: HttpRequest, since: int) -> dict[str, Any]:
