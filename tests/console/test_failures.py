@@ -48,7 +48,9 @@ def test_an_unknown_page_is_a_404_with_the_navigation(admin_client: Client, path
         ("/console/teams/999999999/delete", "teams"),
     ],
 )
-def test_the_page_of_a_missing_row_leads_to_its_list(admin_client: Client, path: str, page: str) -> None:
+def test_the_page_of_a_missing_row_leads_to_its_list(
+    admin_client: Client, path: str, page: str
+) -> None:
     html = admin_client.get(path).content.decode()
     main = html[html.index("<main") :]
     assert f'href="{reverse(page)}"' in main

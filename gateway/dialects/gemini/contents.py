@@ -414,10 +414,7 @@ def _render_image(context: RenderContext, image: Image) -> Json:
             context, image.path, "image", "this model does not support images"
         )
     if image.detail not in (None, "auto"):
-        detail_field = context.request.client_path("detail")
-        context.drop(
-            f"{image.path}.{detail_field}" if image.path else "", "no equivalent for a single part"
-        )
+        context.drop(context.part_field(image.path, "detail"), "no equivalent for a single part")
     if image.data is not None:
         media_type = resolve_media_type(image.data, image.media_type, "image/png")
         return {"inlineData": {"mimeType": media_type, "data": image.data}}

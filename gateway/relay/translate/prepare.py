@@ -113,6 +113,7 @@ def prepare(
     edits = (*provider.edits, *target.model.edits, *target.edits)
     if target.model.traits.default_context and not passes and dialect.name == _OLLAMA:
         edits = (*edits, *context_edits(exchange, target.model.traits))
+    prompt_cache = route.prompt_cache if exchange.verb == "generate" else ""
     path = url_path(dialect, target, stream=exchange.stream, verb=exchange.verb)
     if "fim" in provider.paths and uses_fim(call, target):
         path = provider.paths["fim"]
@@ -125,13 +126,9 @@ def prepare(
                 # A WebSocket connection continues from the response in its memory.
                 fields = with_encrypted_reasoning(dict(fields))
             fields, report = _fit_passthrough_fields(call, target, dialect, fields)
-            if (
-                route.prompt_cache
-                and exchange.verb == "generate"
-                and needs_breakpoints(exchange.body, target.model.traits)
-            ):
+            if prompt_cache and needs_breakpoints(exchange.body, target.model.traits):
                 fields, added_breakpoints = add_breakpoints_to_fields(
-                    fields, dialect.name, target.model.traits, route.prompt_cache
+                    fields, dialect.name, target.model.traits, prompt_cache
                 )
                 report = (*report, *added_breakpoints)
         result = pass_through(call, target, edits, path, fields)
@@ -163,12 +160,8 @@ def prepare(
     if call.fetched_media:
         request, inlined_media = inline_media(request, dialect, traits, call.fetched_media)
     breakpoints: tuple[Adaptation, ...] = ()
-    if (
-        route.prompt_cache
-        and exchange.verb == "generate"
-        and needs_breakpoints(exchange.body, traits)
-    ):
-        request, breakpoints = add_breakpoints_to_request(request, traits, route.prompt_cache)
+    if prompt_cache and needs_breakpoints(exchange.body, traits):
+        request, breakpoints = add_breakpoints_to_request(request, traits, prompt_cache)
     try:
         result = translate_request(
             request, dialect, traits, edits, path, verb=exchange.verb, size=len(exchange.body)
