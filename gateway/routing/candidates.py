@@ -257,7 +257,7 @@ def may_retry_target(error: Error, max_wait_s: float) -> bool:
 
 
 def max_retries(kind: str, retries: int, retries_by_kind: Mapping[str, int]) -> int:
-    """Retry for an error of this kind."""
+    """How often a target may be called again after an error of this kind."""
     return retries_by_kind.get(CLASS_BY_KIND.get(kind, ""), retries if kind in _TRANSIENT else 0)
 
 
@@ -385,8 +385,7 @@ COMPLEXITIES: dict[str, str] = {
 # What a step may require or exclude.
 CONDITIONS = FEATURES | COMPLEXITIES
 # A target with this tag serves requests whose tags match no other target.
-DEFAULT = "default"
-
+DEFAULT_TAG = "default"
 
 _RETRYABLE = frozenset(kind for kind, kind_info in KINDS.items() if kind_info.retryable)
 _NO_LOAD: dict[str, int] = {}
@@ -488,10 +487,7 @@ def select_candidates(
     if features is None and not health and len(routes) == 1 and len(routes[0].targets) == 1:
         (route,) = routes
         (target,) = route.targets
-        step = None
-        if route.steps:
-            step = next((step for step in route.steps if step.order == target.order), None)
-            step = step or RouteStep(order=target.order, strategy=route.strategy)
+        step = next(_steps_with_targets(route))[0] if route.steps else None
         return Decision((Candidate(route, target, 0, step),))
     matching_candidates: list[Candidate] = []
     skips: list[Skip] = []
@@ -601,7 +597,7 @@ def _entry_kinds(first: Route, route: Route) -> frozenset[str] | None:
     if not first.fallbacks_by_kind or route is first:
         return None
     fallbacks_by_kind = first.fallbacks_by_kind.items()
-    kind_sets = [CLASSES[kind] for kind, names in fallbacks_by_kind if route.name in names]
+    kind_sets = [CLASSES[name] for name, names in fallbacks_by_kind if route.name in names]
     if not kind_sets:
         return None
     kinds = frozenset().union(*kind_sets)
@@ -618,7 +614,7 @@ def _targets_barred_by_tags(routes: Sequence[Route], features: RequestFeatures) 
             t for t in route.targets if _matches_tags(t, features.tags, route.tag_match)
         ]
         if not tagged_targets:
-            tagged_targets = [t for t in route.targets if DEFAULT in t.tags]
+            tagged_targets = [t for t in route.targets if DEFAULT_TAG in t.tags]
         if not tagged_targets and not features.tags:
             continue
         chosen_ids = {id(target) for target in tagged_targets}

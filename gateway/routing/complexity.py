@@ -41,7 +41,7 @@ _SIMPLE = """
 # Lower bounds of the scores of the tiers above `simple`.
 _MEDIUM, _COMPLEX, _REASONING_SCORE = 0.15, 0.35, 0.60
 # Estimated tokens below which a prompt is short, and above which it is long.
-_SHORT_CHARS, _LONG_CHARS = 15, 400
+_SHORT_TOKENS, _LONG_TOKENS = 15, 400
 _CHARS_PER_TOKEN = 4
 _MULTI_STEP = re.compile(r"step\s{0,9}\d|\d\.\s|[a-z]\)\s")
 
@@ -63,7 +63,7 @@ def classify_complexity(prompt: str) -> Complexity:
     reasoning = _count_keywords(_REASONING_WORDS, text)
     tokens = len(prompt) // _CHARS_PER_TOKEN
     score = (
-        0.10 * (-1.0 if tokens < _SHORT_CHARS else 1.0 if tokens > _LONG_CHARS else 0.0)
+        0.10 * (-1.0 if tokens < _SHORT_TOKENS else 1.0 if tokens > _LONG_TOKENS else 0.0)
         + 0.30 * _score_of_count(_count_keywords(_CODE_WORDS, text), (1, 0.5), (2, 1.0))
         + 0.25 * _score_of_count(reasoning, (1, 0.7), (2, 1.0))
         + 0.25 * _score_of_count(_count_keywords(_TECHNICAL_WORDS, text), (2, 0.5), (4, 1.0))

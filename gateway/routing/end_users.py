@@ -31,7 +31,8 @@ class EndUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes:
         alias: a name for people.
         blocked: whether all requests are rejected.
-        limits, budget: over all keys; those of each end user apply where none is set.
+        limits: counted over all keys; without any, the defaults of all end users apply.
+        budget: likewise.
     """
 
     alias: str = ""

@@ -2,7 +2,7 @@
 
     RouteOptions   -> RouteSpec    in versions, the API and configuration files
                    -> Route        in the snapshot, for the hot path (`routing.snapshot`)
-    StepOptions    -> StepSpec, Step
+    StepOptions    -> StepSpec, RouteStep
     TargetOptions  -> TargetSpec, Target
 
 The columns of `gateway.models.route` have the same names and defaults; a test compares them,

@@ -396,7 +396,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return max(keys, key=lambda key: key.expires_at or math.inf, default=None)
 
     def guardrails_for(self, route: Route | None, key: ApiKey | None) -> tuple[Guardrail, ...]:
-        """The guardrails of its route and key, and those for all requests, in order."""
+        """The guardrails of a request: of its route, of its key and those for all, in order."""
         names = {
             *(route.guardrails if route is not None else ()),
             *(key.guardrails if key is not None else ()),
@@ -602,7 +602,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         label = f"{provider.name}/{name}"
         row = self.models.get(label)
-        return row if row is not None else self._rows_by_folded_label.get(_fold_label(label))
+        return row if row is not None else self._rows_by_folded_label.get(_folded_label(label))
 
     @cached_property
     def _rows_by_folded_label(self) -> dict[str, Model]:
@@ -610,14 +610,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         models: dict[str, Model] = {}
         ambiguous = set[str]()
         for label, model in self.models.items():
-            key = _fold_label(label)
+            key = _folded_label(label)
             if key in models:
                 ambiguous.add(key)
             models[key] = model
         return {key: model for key, model in models.items() if key not in ambiguous}
 
 
-def _fold_label(label: str) -> str:
+def _folded_label(label: str) -> str:
     """A `provider/model` label without the parts of a model name that upstreams ignore."""
     provider, _, name = label.partition("/")
     return f"{provider}/{_folded_name(name)}"

@@ -22,7 +22,7 @@ Draw = Callable[[], float]
 # Share of requests that test whether another target has become faster.
 EXPLORATION_SHARE = 0.05
 # Prompts are longer than responses: about three input tokens per output token.
-_IN_PER_OUT = 3
+_INPUT_PER_OUTPUT = 3
 
 
 class StrategyContext(msgspec.Struct, frozen=True):
@@ -162,7 +162,8 @@ def mixed_price(target: Target) -> float:
     price = target.model.price
     if price.input is None or price.output is None:
         return math.inf
-    return (_IN_PER_OUT * float(price.input) + float(price.output)) / (_IN_PER_OUT + 1)
+    input_and_output = _INPUT_PER_OUTPUT * float(price.input) + float(price.output)
+    return input_and_output / (_INPUT_PER_OUTPUT + 1)
 
 
 def _first_ms(target: Target, latency_by_target: LatencyByTarget) -> float:

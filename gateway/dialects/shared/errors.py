@@ -128,7 +128,7 @@ _SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overl
 
 
 def kind_of_status(status: int | None) -> str:
-    """The kind of a failure with this HTTP status; None if there was no status."""
+    """The kind of a failure with this HTTP status; `upstream_error` without one."""
     if status is None:
         return "upstream_error"
     return KIND_BY_STATUS.get(status) or (
