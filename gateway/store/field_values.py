@@ -44,7 +44,7 @@ class InvalidField(ValueError):
 # Options that have the same name and type in a row, a spec and a snapshot.
 STEP_OPTIONS = StepOptions.__struct_fields__
 ROUTE_OPTIONS = tuple(name for name in RouteOptions.__struct_fields__ if name != "fallbacks")
-MAX_TIMES = 100
+MAX_COUNT_BY_KIND = 100
 TAG_MATCHES = ("any", "all")
 # The empty one is off.
 PROMPT_CACHES = ("", "5m", "1h")
@@ -295,8 +295,8 @@ def _check_counts_by_kind(value: Any, field: str) -> dict[str, int]:
     for name, count in value.items():
         check_choice(name, CLASSES, field)
         is_integer = isinstance(count, int) and not isinstance(count, bool)
-        if not is_integer or not 0 <= count <= MAX_TIMES:
-            message = f"`{name}` must be a whole number from 0 to {MAX_TIMES}"
+        if not is_integer or not 0 <= count <= MAX_COUNT_BY_KIND:
+            message = f"`{name}` must be a whole number from 0 to {MAX_COUNT_BY_KIND}"
             raise InvalidField(field, message, label=field)
     return dict(value)
 

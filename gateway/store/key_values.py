@@ -15,7 +15,7 @@ from gateway.routing.snapshot import ApiKey, Team
 from gateway.store import field_values
 
 MAX_USD = 10**10
-Values = TypeVar("Values", Limits, Budget)
+LimitsOrBudget = TypeVar("LimitsOrBudget", Limits, Budget)
 
 
 def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> ApiKey:
@@ -75,7 +75,11 @@ def limits_value(row: WithLimits) -> Limits:
 
 def budget_value(row: WithBudgets) -> Budget:
     """The budget of a row."""
-    return Budget(**{name: getattr(row, column) for column, name in BUDGETS.items()})
+    values: dict[str, Any] = {name: getattr(row, column) for column, name in BUDGETS.items()}
+    for name, value in values.items():
+        if isinstance(value, Decimal):
+            values[name] = strip_trailing_zeros(value)
+    return Budget(**values)
 
 
 def key_limits_value(row: models.Route) -> Limits:
@@ -87,7 +91,7 @@ def key_limits_value(row: models.Route) -> Limits:
     return validate_limits(limits, "key_limits: ")
 
 
-def convert_stored(value: Any, shape: type[Values], field: str) -> Values:
+def convert_stored(value: Any, shape: type[LimitsOrBudget], field: str) -> LimitsOrBudget:
     """Limits or a budget from a JSON column. Raises InvalidField."""
     try:
         return msgspec.convert(value or {}, shape)
@@ -125,15 +129,6 @@ def non_null_fields(values: Limits | Budget) -> dict[str, Any]:
 def strip_trailing_zeros(value: Decimal | None) -> Decimal | None:
     """The number without the trailing zeros that its column adds."""
     return value if value is None else Decimal(f"{value.normalize():f}")
-
-
-def budget_of(row: WithBudgets) -> Budget:
-    """The budget of a row, without trailing zeros."""
-    values: dict[str, Any] = {name: getattr(row, column) for column, name in BUDGETS.items()}
-    fields: dict[str, Any] = {
-        n: strip_trailing_zeros(v) if isinstance(v, Decimal) else v for n, v in values.items()
-    }
-    return Budget(**fields)
 
 
 def set_limits(row: WithLimits, limits: Limits) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 from django.conf import settings
@@ -20,11 +20,14 @@ from gateway.providers.masks import Mask, compile_mask
 from gateway.routing.end_users import END_USER_HEADERS, EndUser, parse_header_names
 from gateway.routing.limits import Budget, Limits
 from gateway.store.alert_thresholds import AlertThresholds, validate_thresholds
-from gateway.store.key_values import non_null_fields, validate_budget, validate_limits
+from gateway.store.key_values import (
+    LimitsOrBudget,
+    non_null_fields,
+    validate_budget,
+    validate_limits,
+)
 
 Origin = Literal["environment", "file", "database", "default"]
-
-Shape = TypeVar("Shape", Limits, Budget)
 
 MAX_DAYS = 36_500
 MAX_MASKS = 50
@@ -130,8 +133,8 @@ def _check_end_users(value: Any) -> dict[str, Any]:
     return {name: document for name, document in checked_end_users.items() if document}
 
 
-def _convert_object(value: Any, shape: type[Shape]) -> Shape:
-    field_names = shape.__struct_fields__
+def _convert_object(value: Any, values_type: type[LimitsOrBudget]) -> LimitsOrBudget:
+    field_names = values_type.__struct_fields__
     if not isinstance(value, Mapping):
         raise ValueError(f"must be an object of {', '.join(field_names)}")
     for name in value:
@@ -140,7 +143,7 @@ def _convert_object(value: Any, shape: type[Shape]) -> Shape:
                 f"there is no `{str(name)[:80]}`; the names are {', '.join(field_names)}"
             )
     try:
-        return msgspec.convert(value, shape)
+        return msgspec.convert(value, values_type)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
 

@@ -22,7 +22,7 @@ from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec, as_json,
 from gateway.routing.snapshot import Snapshot, Timeouts
 from gateway.store import field_values
 from gateway.store.key_values import (
-    budget_of,
+    budget_value,
     limits_value,
     set_budget,
     set_limits,
@@ -96,7 +96,7 @@ def _target_spec(row: Target) -> TargetSpec:
         tags=tuple(row.tags),
         variant=row.variant,
         limits=limits_value(row),
-        budget=budget_of(row),
+        budget=budget_value(row),
     )
 
 
@@ -173,7 +173,7 @@ def _write_route(row: Route, document: RouteSpec) -> None:
     row.steps.all().delete()
     unmatched_targets = list(row.targets.all())
     for order, step in enumerate(document.steps, start=1):
-        Step.objects.create(route=row, order=order, **_condition_values(step))
+        Step.objects.create(route=row, order=order, **_step_options(step))
         for position, target in enumerate(step.targets):
             _write_target(row, order, position, target, unmatched_targets)
     for removed_target in unmatched_targets:
@@ -204,7 +204,7 @@ def _write_aliases(row: Route, document: RouteSpec) -> None:
         )
 
 
-def _condition_values(step: StepSpec) -> dict[str, Any]:
+def _step_options(step: StepSpec) -> dict[str, Any]:
     values = {name: getattr(step, name) for name in field_values.STEP_OPTIONS}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
@@ -251,7 +251,7 @@ def compile_route(document: RouteSpec, snapshot: Snapshot) -> values.Route:
     """
     steps, targets = [], []
     for order, step in enumerate(document.steps, start=1):
-        steps.append(field_values.step(order, _condition_values(step)))
+        steps.append(field_values.step(order, _step_options(step)))
         targets += [t for doc in step.targets if (t := _compile_target(doc, order, snapshot))]
     fields = {name: getattr(document, name) for name in COPIED_FIELDS if name != "enabled"}
     fields |= field_values.route_options(fields)

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 # Timeout of one batch, in seconds; the batch is retried.
 WRITE_TIMEOUT_S = 10.0
-KEY_USED = timedelta(hours=1)
+LAST_USED_INTERVAL = timedelta(hours=1)
 
 # A row of the bodies' table: the preview of the prompt, and the bodies as a blob.
 PackedBodies = tuple[str, bytes]
@@ -56,78 +56,80 @@ class NewRow(NamedTuple):
     document: str | None
 
 
-def write(entries: list[LogRecord]) -> int:
+def write(records: list[LogRecord]) -> int:
     """Write a batch in one transaction; return the number of rows that the database rejected.
 
     Raises:
         Exception: the database is not writable; keep the whole batch for a retry.
     """
-    if not entries:
+    if not records:
         return 0
     with deadline(WRITE_TIMEOUT_S):
-        return _write_batch(entries)
+        return _write_batch(records)
 
 
-def _write_batch(entries: list[LogRecord]) -> int:
+def _write_batch(records: list[LogRecord]) -> int:
     thread.refresh()
     refused_rows = 0
     try:
-        _insert_rows(_new_rows(entries))
+        _insert_rows(_new_rows(records))
     except Exception as error:
         if not is_refusal(error):
             raise
         RequestLog.objects.exists()  # raises if the database itself is the cause
         log.warning("a batch of the request log was rejected; writing it row by row")
-        refused_rows = _write_row_by_row(entries)
-    write_responses(entry.stored_response for entry in entries if entry.stored_response is not None)
+        refused_rows = _write_row_by_row(records)
+    write_responses(
+        record.stored_response for record in records if record.stored_response is not None
+    )
     return refused_rows
 
 
-def _new_rows(entries: list[LogRecord]) -> list[NewRow]:
+def _new_rows(records: list[LogRecord]) -> list[NewRow]:
     # Step by step for all records: all steps for each record take a third longer (measured with
     # batches of 400), probably as their code is too large for the processor's caches.
     textual = connection.vendor == "sqlite"
-    rows = [row_of(entry, textual=textual) for entry in entries]
+    rows = [row_of(record, textual=textual) for record in records]
     bodies = [
-        (preview(entry.bodies), pack_bodies(entry.bodies)) if entry.bodies else None
-        for entry in entries
+        (preview(record.bodies), pack_bodies(record.bodies)) if record.bodies else None
+        for record in records
     ]
-    attempts = [entry.attempts for entry in entries]
-    documents = documents_of(entries) if textual else [None] * len(entries)
+    attempts = [record.attempts for record in records]
+    documents = documents_of(records) if textual else [None] * len(records)
     return list(map(NewRow, rows, bodies, attempts, documents))
 
 
-def _write_row_by_row(entries: list[LogRecord]) -> int:
+def _write_row_by_row(records: list[LogRecord]) -> int:
     """Write each record in its own transaction; return the number rejected."""
     refused_rows = 0
-    for entry in entries:
+    for record in records:
         try:
-            _write_entry(entry)
+            _write_record(record)
         except Exception as error:
             if not is_refusal(error):
                 raise
             refused_rows += 1
             log.error(
                 "a request could not be logged",
-                extra={"request_id": entry.id, "reason": type(error).__name__},
+                extra={"request_id": record.id, "reason": type(error).__name__},
             )
     return refused_rows
 
 
-def _write_entry(entry: LogRecord) -> None:
+def _write_record(record: LogRecord) -> None:
     """Write one record; if it is rejected, retry with bad values repaired, then without details."""
-    if _try_insert(_new_rows, entry):
+    if _try_insert(_new_rows, record):
         return
-    make_storable(entry)
-    if _try_insert(_repaired_rows, entry):
+    make_storable(record)
+    if _try_insert(_repaired_rows, record):
         return
-    drop_details(entry)
-    _insert_rows(_repaired_rows([entry]))
+    drop_details(record)
+    _insert_rows(_repaired_rows([record]))
 
 
-def _try_insert(build_rows: Callable[[list[LogRecord]], list[NewRow]], entry: LogRecord) -> bool:
+def _try_insert(build_rows: Callable[[list[LogRecord]], list[NewRow]], record: LogRecord) -> bool:
     try:
-        _insert_rows(build_rows([entry]))
+        _insert_rows(build_rows([record]))
     except Exception as error:
         if not is_refusal(error):
             raise
@@ -135,8 +137,8 @@ def _try_insert(build_rows: Callable[[list[LogRecord]], list[NewRow]], entry: Lo
     return True
 
 
-def _repaired_rows(entries: list[LogRecord]) -> list[NewRow]:
-    return [new_row._replace(row=repair_row(new_row.row)) for new_row in _new_rows(entries)]
+def _repaired_rows(records: list[LogRecord]) -> list[NewRow]:
+    return [new_row._replace(row=repair_row(new_row.row)) for new_row in _new_rows(records)]
 
 
 def _insert_rows(rows: list[NewRow]) -> None:
@@ -220,7 +222,7 @@ def _text_sql() -> str:
 
 
 @lru_cache(maxsize=1)
-def _last_sql() -> str:
+def _newest_id_sql() -> str:
     # Ids are never reused, even after the newest row was deleted.
     table = _table_name(RequestLog)
     return (
@@ -245,7 +247,7 @@ def _insert_many(cursor: Any, sql: Callable[[int], str], rows: Sequence[tuple[An
 
 def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
     # The transaction holds SQLite's only write lock, so no other writer assigns ids.
-    cursor.execute(_last_sql())
+    cursor.execute(_newest_id_sql())
     first = cursor.fetchone()[0] + 1
     numbered_rows = list(enumerate(rows, first))
     values = [(pk, *new_row.row) for pk, new_row in numbered_rows]
@@ -279,7 +281,7 @@ def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
 
 
 @lru_cache(maxsize=1)
-def _fresh_sql() -> str:
+def _insert_batch_sql() -> str:
     return (
         f"WITH fresh AS (INSERT INTO {_table_name(RequestLog)} ({_column_list()}) "  # noqa: S608
         f"SELECT {_column_list()} FROM gateway_batch "
@@ -304,7 +306,7 @@ def _insert_postgresql(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
     with cursor.copy(f"COPY gateway_batch ({_column_list()}, preview, blob) FROM STDIN") as copy:
         for new_row in rows:
             copy.write_row((*new_row.row, *(new_row.packed_bodies or (None, None))))
-    cursor.execute(_fresh_sql())
+    cursor.execute(_insert_batch_sql())
     inserted_identities = set(cursor.fetchall())
     cursor.execute("DROP TABLE gateway_batch")
     return (
@@ -316,7 +318,7 @@ def _insert_postgresql(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
 
 
 @lru_cache(maxsize=1)
-def _key_sql() -> str:
+def _last_used_sql() -> str:
     return (
         f"UPDATE {_table_name(ApiKey)} SET last_used_at = %s "  # noqa: S608
         "WHERE id = %s AND (last_used_at IS NULL OR last_used_at < %s)"
@@ -324,17 +326,20 @@ def _key_sql() -> str:
 
 
 def _update_last_used(cursor: Any, rows: list[NewRow]) -> None:
-    """Update each key's `last_used_at`, at most once per KEY_USED. Do not bump the registry."""
+    """Update each key's `last_used_at`, at most once per LAST_USED_INTERVAL.
+
+    The version of the registry stays the same: no process has to read it again.
+    """
     started, key = columns().started, columns().names.index("key_id")
     used_at_by_key = {
         new_row.row[key]: new_row.row[started] for new_row in rows if new_row.row[key]
     }
     # Sorted, so that two writers cannot deadlock.
     for key_id, used_at in sorted(used_at_by_key.items()):
-        cursor.execute(_key_sql(), [used_at, key_id, _interval_before(used_at)])
+        cursor.execute(_last_used_sql(), [used_at, key_id, _interval_before(used_at)])
 
 
 def _interval_before(used_at: datetime | str) -> datetime | str:
     if isinstance(used_at, datetime):
-        return used_at - KEY_USED
-    return (datetime.fromisoformat(used_at) - KEY_USED).isoformat(" ")
+        return used_at - LAST_USED_INTERVAL
+    return (datetime.fromisoformat(used_at) - LAST_USED_INTERVAL).isoformat(" ")

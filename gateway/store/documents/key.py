@@ -23,7 +23,7 @@ from gateway.store.documents.shape import (
     find_team,
 )
 from gateway.store.key_values import (
-    budget_of,
+    budget_value,
     convert_stored,
     limits_value,
     non_null_fields,
@@ -67,7 +67,7 @@ def read_key(row: ApiKey) -> dict[str, Any]:
             expires_at=row.expires_at,
             log_bodies=row.log_bodies,
             limits=limits_value(row),
-            budget=budget_of(row),
+            budget=budget_value(row),
             markup=strip_trailing_zeros(row.markup),
         )
     )

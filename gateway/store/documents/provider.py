@@ -27,7 +27,7 @@ from gateway.store.documents.shape import (
 )
 from gateway.store.field_values import InvalidField
 from gateway.store.key_values import (
-    budget_of,
+    budget_value,
     limits_value,
     set_budget,
     set_limits,
@@ -67,7 +67,7 @@ def read_provider(row: Provider) -> dict[str, Any]:
         proxy=mask_proxy(row.proxy),
         client_key=hide_value(row.client_key),
         limits=limits_value(row),
-        budget=budget_of(row),
+        budget=budget_value(row),
         markup=strip_trailing_zeros(row.markup),
         **copied_fields,
     )

@@ -52,7 +52,7 @@ class ProviderDoc(msgspec.Struct, kw_only=True):
         client_certificate, client_key: PEM text for mutual TLS. The key is returned as `***`.
         ssl_verify: whether the provider's certificate is checked.
 
-    These four can also be `os.environ/NAME`.
+    The proxy, certificates and key can also be `os.environ/NAME`.
     """
 
     name: str

@@ -15,7 +15,7 @@ from gateway.store.documents.shape import (
     find_team,
 )
 from gateway.store.key_values import (
-    budget_of,
+    budget_value,
     limits_value,
     set_budget,
     set_limits,
@@ -31,7 +31,7 @@ def read_team(row: Team) -> dict[str, Any]:
             parent=row.parent.name if row.parent is not None else "",
             guardrails=row.guardrails,
             limits=limits_value(row),
-            budget=budget_of(row),
+            budget=budget_value(row),
             markup=strip_trailing_zeros(row.markup),
         )
     )
