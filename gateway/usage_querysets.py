@@ -24,12 +24,12 @@ from django.db.models import Case, F, Q, Sum, Value, When
 
 from gateway.canon.response import sum_prompt_tokens
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
+from gateway.routing.limits import UNITS
 
 Row = TypeVar("Row", bound=models.Model)
 # The values of a dimension's columns.
 Name = tuple[Any, ...]
 
-UNITS = 10**10
 # Part of the `provider` of imported usage; a provider's name has no slash.
 IMPORTED_PREFIX = "/"
 # Histogram buckets: three per doubling, from one millisecond to twenty minutes.

@@ -21,9 +21,8 @@ from console.templatetags.ui import count
 from gateway import store
 from gateway.models import LatencyHour, Provider, RequestLog, TargetHour
 from gateway.relay.runtime import Runtime
-from gateway.routing.circuit_breaker import CircuitState, is_half_open
+from gateway.routing.circuit_breaker import FAULTS, CircuitState, is_half_open
 from gateway.routing.snapshot import Snapshot
-from gateway.store.usage import FAULTS
 from gateway.usage_querysets import quantile
 
 HOURS = 24

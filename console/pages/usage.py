@@ -16,7 +16,8 @@ from console.insight.time_ranges import TIME_RANGES, TimeRange, time_range_of
 from console.insight.variants import compare_variants
 from gateway.csv_cells import csv_line
 from gateway.models import UsageHour
-from gateway.usage_querysets import UNITS, Totals
+from gateway.routing.limits import UNITS
+from gateway.usage_querysets import Totals
 
 PAGE = "usage"
 _TITLES = {

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from gateway.csv_cells import csv_line
 from gateway.models import ApiKey, RequestLog, Team, UsageHour
+from gateway.routing import limits
 from gateway.store.hedge_losers import hedge_losers_in, token_counts
-from gateway.usage_querysets import UNITS, dollars
+from gateway.usage_querysets import dollars
 
 DIMENSIONS = ("day", "team", "project", "key", "provider", "model", "route", "tag", "end_user")
 _COUNTS = (
@@ -139,9 +139,9 @@ def _from_log(
         unpriced_requests = int(cost is None and (any(counted_tokens) or outcome == "ok"))
         counts = (1, int(outcome in ("error", "cut")), *counted_tokens, unpriced_requests)
         dimensions = names.dimensions_of(day, key_id or 0, prefix, route, provider, model, end_user)
-        units = _units_of_usd(cost)
-        charge = units if charge_usd is None else _units_of_usd(charge_usd)
-        yield _UsageItem(dimensions, counts, units, charge, tags)
+        cost_units = limits.units(cost)
+        charged_units = cost_units if charge_usd is None else limits.units(charge_usd)
+        yield _UsageItem(dimensions, counts, cost_units, charged_units, tags)
         for loser in hedge_losers_in(attempts):
             dimensions = names.dimensions_of(
                 day, key_id or 0, prefix, route, loser.provider, loser.model, end_user
@@ -157,13 +157,11 @@ def _from_log(
                 0,
                 int(loser.cost_usd is None),
             )
-            units = _units_of_usd(loser.cost_usd)
-            charge = units if loser.charged_usd is None else _units_of_usd(loser.charged_usd)
-            yield _UsageItem(dimensions, counts, units, charge, tags)
-
-
-def _units_of_usd(usd: Decimal | None) -> int:
-    return 0 if usd is None else int((usd * UNITS).to_integral_value())
+            cost_units = limits.units(loser.cost_usd)
+            charged_units = (
+                cost_units if loser.charged_usd is None else limits.units(loser.charged_usd)
+            )
+            yield _UsageItem(dimensions, counts, cost_units, charged_units, tags)
 
 
 class _Names:

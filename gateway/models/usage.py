@@ -29,7 +29,7 @@ def _sum_field() -> models.BigIntegerField[int, int]:
 class UsageSums(models.Model):
     """Counts and sums over the requests of one hour or day.
 
-    `cost_units` and `charged_units` are exact integers: `usage_querysets.UNITS` to a US dollar.
+    `cost_units` and `charged_units` are exact integers: `limits.UNITS` to a US dollar.
     """
 
     SUMS: ClassVar = SUMS

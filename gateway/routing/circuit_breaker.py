@@ -36,6 +36,8 @@ _LABELS = {
     "overloaded": "overloaded",
     "malformed_output": "returning malformed responses",
 }
+# Errors that the target caused; client errors do not count against it.
+FAULTS = frozenset(_LABELS)
 
 
 class CircuitState(msgspec.Struct, frozen=True):
@@ -78,7 +80,7 @@ def record_outcome(
     match kind:
         case None:
             return HEALTHY
-        case _ if cooldown_after is not None and kind in _LABELS:
+        case _ if cooldown_after is not None and kind in FAULTS:
             return _count_failure(state, kind, retry_after_s, now, cooldown_s, cooldown_after)
         case "rate_limit":
             return _open_circuit(state, kind, now, retry_after_s or cooldown_s)

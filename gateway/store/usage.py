@@ -29,26 +29,15 @@ from gateway.models import (
     UsageHour,
 )
 from gateway.relay.exchange.log_record import Attempt
-from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
+from gateway.routing.circuit_breaker import FAULTS, HEALTH_CHECK_KEY
+from gateway.routing.limits import UNITS
 from gateway.store.columns import Row, columns
 from gateway.store.hedge_losers import hedge_losers, token_counts
-from gateway.usage_querysets import UNITS, bucket_of
+from gateway.usage_querysets import bucket_of
 
 Hour = datetime | str
 Sums = dict[tuple[Any, ...], list[int]]
 
-# Errors that the target caused; client errors do not count against it.
-FAULTS = frozenset(
-    {
-        "rate_limit",
-        "quota",
-        "upstream_auth",
-        "upstream_error",
-        "timeout",
-        "overloaded",
-        "malformed_output",
-    }
-)
 # Maximum that one request adds. Larger values are bogus and would overflow the sums.
 MAX_TOKENS = 10**9
 MAX_UNITS = 100_000 * UNITS

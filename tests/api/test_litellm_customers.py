@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from gateway import store
 from gateway.models import EndUserHour, RowSource, Setting
-from gateway.routing.limits import Budget
-from gateway.usage_querysets import UNITS
+from gateway.routing.limits import UNITS, Budget
 from tests.each import each
 
 

@@ -20,8 +20,8 @@ from gateway import store
 from gateway.compat.one_api.channel_types import NEW_API, ONE_API, ChannelType, base_url_of
 from gateway.models import ApiKey, Provider, Registry, Route, Team, UsageHour
 from gateway.providers.catalog import PRESETS
+from gateway.routing.limits import UNITS
 from gateway.routing.snapshot import ApiKey as Key
-from gateway.usage_querysets import UNITS
 from tests.each import each
 from tests.litellm.proxy_database import new_database
 

@@ -375,7 +375,7 @@ def test_limit_rules_contain_only_configured_limits() -> None:
 
 
 def test_spend_is_counted_in_the_units_of_the_rollups() -> None:
-    assert UNITS == usage_querysets.UNITS
+    assert usage_querysets.dollars(UNITS) == 1
     assert units(Decimal("0.0000000001")) == 1
     assert units(None) == 0
 

@@ -15,8 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from gateway.models import RequestLog
-from gateway.routing.circuit_breaker import CircuitState, allows_call
-from gateway.store.usage import FAULTS
+from gateway.routing.circuit_breaker import FAULTS, CircuitState, allows_call
 
 # Period of the counts and rates, and the maximum number of requests they cover.
 WINDOW = dt.timedelta(hours=24)

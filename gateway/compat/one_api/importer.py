@@ -32,7 +32,7 @@ from gateway.compat.one_api.channel_types import NEW_API, ONE_API, base_url_of
 from gateway.compat.one_api.source import Row, Tables
 from gateway.models import ApiKey, RowSource, Team
 from gateway.providers.catalog import PRESETS
-from gateway.usage_querysets import UNITS
+from gateway.routing.limits import UNITS
 
 # Quota of one US dollar, unless the option QuotaPerUnit says otherwise.
 _QUOTA_PER_USD = 500_000

@@ -20,8 +20,7 @@ from gateway.compat.litellm.database.keys import PREFIX, public_prefix
 from gateway.compat.litellm.database.source import Row, Tables
 from gateway.compat.litellm.database.teams import Teams
 from gateway.models import ApiKey
-from gateway.routing.limits import window_start
-from gateway.usage_querysets import UNITS
+from gateway.routing.limits import UNITS, window_start
 
 LITELLM_PROVIDER_PREFIX = imported_provider_prefix("litellm")
 _MAX_UNITS = 2**62
