@@ -1,6 +1,6 @@
 """Rerank: sorts documents by their relevance to a query.
 
-The call has three shapes; client and provider may use different ones:
+The call has three formats; client and provider may use different ones:
 
     cohere   `top_n`, `results`, `meta.billed_units`    (Cohere v2; v1 adds `return_documents`)
     jina     `top_n`, `results`, `usage.total_tokens`   (Jina, and most servers)
@@ -29,14 +29,14 @@ Fields = dict[str, msgspec.Raw]
 
 
 class FieldNames(msgspec.Struct, frozen=True, kw_only=True):
-    """The field names of one shape; `returns_documents` is whether it can return them."""
+    """The field names of one format; `returns_documents` is whether it can return documents."""
 
     limit_field: str = "top_n"
     results_field: str = "results"
     returns_documents: bool = True
 
 
-SHAPES: dict[str, FieldNames] = {
+FORMATS: dict[str, FieldNames] = {
     "cohere": FieldNames(returns_documents=False),
     "jina": FieldNames(),
     "voyage": FieldNames(limit_field="top_k", results_field="data"),
@@ -45,37 +45,37 @@ _LIMIT_FIELDS = ("top_n", "top_k")
 _RESULTS_FIELDS = ("results", "data")
 
 
-def shape_of(fields: Mapping[str, Any], version: str) -> str:
-    """The shape of a client's request, by its path version and its limit field."""
+def format_of(fields: Mapping[str, Any], version: str) -> str:
+    """The format of a client's request, by its path version and its limit field."""
     if version == "v2":
         return "cohere"
     return "voyage" if "top_k" in fields and "top_n" not in fields else "jina"
 
 
-def render_request_fields(fields: Fields, shape: str) -> tuple[Fields, list[Adaptation]]:
-    """The body in a provider's shape, and a report of the fields it does not support."""
-    target_shape = SHAPES[shape]
+def render_request_fields(fields: Fields, target_format: str) -> tuple[Fields, list[Adaptation]]:
+    """The body in a provider's format, and a report of the fields it does not support."""
+    target_names = FORMATS[target_format]
     report: list[Adaptation] = []
     out: Fields = {}
     for name, value in fields.items():
-        if name == "return_documents" and not target_shape.returns_documents:
+        if name == "return_documents" and not target_names.returns_documents:
             if bytes(value) == b"true":
                 report.append(dropped_field(name, "the provider does not return documents"))
             continue
-        out[target_shape.limit_field if name in _LIMIT_FIELDS else name] = value
+        out[target_names.limit_field if name in _LIMIT_FIELDS else name] = value
     return out, report
 
 
-def render_response(body: Json, shape: str) -> Json:
-    """The response in the client's shape."""
-    client_shape = SHAPES[shape]
+def render_response(body: Json, client_format: str) -> Json:
+    """The response in the client's format."""
+    client_names = FORMATS[client_format]
     results = next(
         (body[name] for name in _RESULTS_FIELDS if isinstance(body.get(name), list)), None
     )
     if results is None:
         return body
     return {
-        client_shape.results_field if name in _RESULTS_FIELDS else name: value
+        client_names.results_field if name in _RESULTS_FIELDS else name: value
         for name, value in body.items()
     }
 
@@ -88,7 +88,7 @@ def _render_error(error: Error, request_id: str) -> ErrorReply:
 
 
 def _parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
-    """The canonical error of any of the shapes."""
+    """The canonical error of any of the formats."""
     payload = decode_or_none(body)
     if isinstance(payload, dict) and isinstance(detail := payload.get("detail"), str):
         body = msgspec.json.encode({"message": detail})

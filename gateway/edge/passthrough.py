@@ -111,7 +111,7 @@ async def accept_call(
             size, refuse_other_models, exchange.snapshot, exchange.key, exchange.fields
         )
     if operation.family == "rerank":
-        state.rerank_format = rerank.shape_of(exchange.fields, state.version)
+        state.rerank_format = rerank.format_of(exchange.fields, state.version)
     query = dict(parse_qsl(exchange.query.decode("latin-1")))
     provider_name = exchange.headers.get(PROVIDER_HEADER) or query.get("provider", "")
     if operation.model and exchange.model:

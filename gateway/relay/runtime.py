@@ -317,7 +317,7 @@ class LazyRuntime:
             runtime.limiter.sync_spend(await asyncio.to_thread(recorded_spend, snapshot))
         if wiring.on_started is not None:
             wiring.on_started(runtime)
-        settle_process()
+        reduce_loop_delays()
         return runtime
 
 
@@ -340,7 +340,7 @@ def _first_snapshot(store: RegistryStore) -> tuple[Snapshot, float | None]:
         return snapshot, stored_at
 
 
-def settle_process() -> None:
+def reduce_loop_delays() -> None:
     """Reduce delays of the loop by the garbage collector and by other threads.
 
     Each of the loop's system calls releases the GIL: while the search index was being filled, the

@@ -24,7 +24,7 @@ from gateway.relay.exchange.reasoning_turns import (
 )
 from gateway.relay.state.reasoning import turns_to_restore
 from gateway.relay.translate.media_parts import fetch_error, parts_to_fetch, type_mismatch
-from gateway.relay.translate.prepare import passes_unparsed, upstream_dialect
+from gateway.relay.translate.prepare import upstream_dialect, uses_passthrough
 from gateway.relay.upstream.media_fetch import FetchedFile
 from gateway.routing.snapshot import Route, Target
 
@@ -141,7 +141,7 @@ def _apply_files(
     exchange = call.exchange
     if exchange.verb not in {"generate", "count_tokens"} or route.strict:
         return ()
-    if not (inputs.files or inputs.fetch_media) or passes_unparsed(call, target, dialect):
+    if not (inputs.files or inputs.fetch_media) or uses_passthrough(call, target, dialect):
         return ()
     missing_inputs: list[RuntimeInput] = []
     for part in parts_to_fetch(exchange.request, dialect, target.model.traits):

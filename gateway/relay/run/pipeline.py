@@ -47,9 +47,9 @@ from gateway.relay.translate.choices import CHOICE_FIELDS, split_choices
 from gateway.relay.translate.media_parts import without_file_bytes
 from gateway.relay.translate.prepare import (
     PreparedRequest,
-    passes_unparsed,
     prepare,
     upstream_dialect,
+    uses_passthrough,
 )
 from gateway.relay.upstream.client import SUCCESS_STATUSES, UpstreamResponse, send_with_token
 from gateway.relay.upstream.http1 import Content
@@ -194,7 +194,7 @@ async def parse_for_target(call: Call, target: Target) -> None:
 
 def _takes_request(call: Call, target: Target) -> bool:
     """Whether the client's own body is sent to the target."""
-    return passes_unparsed(call, target, upstream_dialect(call, target))
+    return uses_passthrough(call, target, upstream_dialect(call, target))
 
 
 def select_targets(runtime: Runtime, call: Call, route: Route) -> Decision:

@@ -39,7 +39,7 @@ from gateway.relay.exchange.reasoning_turns import (
     restore_state,
     turns_missing_state,
 )
-from gateway.relay.translate.prepare import passes_unparsed, upstream_dialect
+from gateway.relay.translate.prepare import upstream_dialect, uses_passthrough
 from gateway.routing.snapshot import Target
 
 log = logging.getLogger(__name__)
@@ -410,7 +410,7 @@ def turns_to_restore(call: Call, target: Target) -> list[int]:
     dialect, traits = upstream_dialect(call, target), target.model.traits
     if not may_replay_reasoning(dialect, traits):
         return []
-    passthrough = passes_unparsed(call, target, dialect)
+    passthrough = uses_passthrough(call, target, dialect)
     if passthrough and not (traits.requires_reasoning_replay and _may_lack_state(call)):
         return []
     return turns_missing_state(exchange.request, text_suffices=passthrough)

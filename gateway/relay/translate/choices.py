@@ -8,7 +8,7 @@ from gateway.canon.request import Request
 from gateway.canon.response import Usage, add_usage
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call
-from gateway.relay.translate.prepare import passes_unparsed, upstream_dialect
+from gateway.relay.translate.prepare import upstream_dialect, uses_passthrough
 from gateway.routing.snapshot import Target
 
 # A request with none of these fields requests one choice.
@@ -28,7 +28,7 @@ def split_choices(call: Call, target: Target) -> tuple[Request, ...]:
     ):
         return ()
     dialect = upstream_dialect(call, target)
-    if dialect.returns_choices == "passthrough" and passes_unparsed(call, target, dialect):
+    if dialect.returns_choices == "passthrough" and uses_passthrough(call, target, dialect):
         return ()
     request = exchange.request
     count = request.sampling.n or 1

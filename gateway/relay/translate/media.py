@@ -13,7 +13,7 @@ from gateway.canon.errors import GatewayError
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call
 from gateway.relay.translate.media_parts import Media, fetch_error, parts_to_fetch, type_mismatch
-from gateway.relay.translate.prepare import passes_unparsed, upstream_dialect
+from gateway.relay.translate.prepare import upstream_dialect, uses_passthrough
 from gateway.relay.upstream.media_fetch import MAX_BYTES, Fetcher, MediaFetchError
 from gateway.routing.snapshot import Route, Target
 
@@ -26,7 +26,7 @@ TIMEOUT_S = 30.0
 def _parts_to_fetch(call: Call, target: Target) -> list[Media]:
     """The parts that must be fetched for this target. Raises GatewayError."""
     dialect = upstream_dialect(call, target)
-    if passes_unparsed(call, target, dialect):
+    if uses_passthrough(call, target, dialect):
         return []
     return parts_to_fetch(call.exchange.request, dialect, target.model.traits)
 

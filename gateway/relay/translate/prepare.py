@@ -107,13 +107,17 @@ def prepare(
 
     `changed_request` is translated instead of the client's request, and never passed through.
     """
-    exchange, provider = call.exchange, target.model.provider
+    exchange, provider, traits = call.exchange, target.model.provider, target.model.traits
     dialect = upstream_dialect(call, target)
-    passes = changed_request is None and passes_unparsed(call, target, dialect)
+    passes = changed_request is None and uses_passthrough(call, target, dialect)
     edits = (*provider.edits, *target.model.edits, *target.edits)
-    if target.model.traits.default_context and not passes and dialect.name == _OLLAMA:
-        edits = (*edits, *context_edits(exchange, target.model.traits))
-    prompt_cache = route.prompt_cache if exchange.verb == "generate" else ""
+    if traits.default_context and not passes and dialect.name == _OLLAMA:
+        edits = (*edits, *context_edits(exchange, traits))
+    sets_breakpoints = (
+        route.prompt_cache
+        and exchange.verb == "generate"
+        and needs_breakpoints(exchange.body, traits)
+    )
     path = url_path(dialect, target, stream=exchange.stream, verb=exchange.verb)
     if "fim" in provider.paths and uses_fim(call, target):
         path = provider.paths["fim"]
@@ -122,13 +126,13 @@ def prepare(
         fields = exchange.fields_for(provider.name)
         report: tuple[Adaptation, ...] = ()
         if fields is not None:
-            if exchange.on_response is not None and target.model.traits.reasoning:
+            if exchange.on_response is not None and traits.reasoning:
                 # A WebSocket connection continues from the response in its memory.
                 fields = with_encrypted_reasoning(dict(fields))
             fields, report = _fit_passthrough_fields(call, target, dialect, fields)
-            if prompt_cache and needs_breakpoints(exchange.body, target.model.traits):
+            if sets_breakpoints:
                 fields, added_breakpoints = add_breakpoints_to_fields(
-                    fields, dialect.name, target.model.traits, prompt_cache
+                    fields, dialect.name, traits, route.prompt_cache
                 )
                 report = (*report, *added_breakpoints)
         result = pass_through(call, target, edits, path, fields)
@@ -142,7 +146,6 @@ def prepare(
             refuse_losses(result.report)
         return result
     _refuse_untranslatable(call, route, target)
-    traits = target.model.traits
     if (max_output := route.default_max_output) is not None:
         traits = msgspec.structs.replace(
             traits, default_max_output=max_output, agent_max_output=max_output
@@ -160,8 +163,8 @@ def prepare(
     if call.fetched_media:
         request, inlined_media = inline_media(request, dialect, traits, call.fetched_media)
     breakpoints: tuple[Adaptation, ...] = ()
-    if prompt_cache and needs_breakpoints(exchange.body, traits):
-        request, breakpoints = add_breakpoints_to_request(request, traits, prompt_cache)
+    if sets_breakpoints:
+        request, breakpoints = add_breakpoints_to_request(request, traits, route.prompt_cache)
     try:
         result = translate_request(
             request, dialect, traits, edits, path, verb=exchange.verb, size=len(exchange.body)
@@ -337,7 +340,7 @@ def _uses_built_in_tools(call: Call, traits: Traits) -> bool:
     return not types.isdisjoint(traits.built_in_tools or _BUILT_IN_TOOLS)
 
 
-def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
+def uses_passthrough(call: Call, target: Target, dialect: Dialect) -> bool:
     """Whether the client's own body is sent to this target in this attempt.
 
     Not if state is added to it, or removed from it in a dialect that cannot do so in place.
