@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from msgspec.structs import replace
 
 from gateway.canon.errors import GatewayError, invalid, unsupported
+from gateway.canon.json_values import list_or_empty
 from gateway.canon.media import (
     SEARCH_RESULT_MEDIA_TYPE,
     decode_text_file,
@@ -43,7 +44,6 @@ from gateway.dialects.shared import mcp
 from gateway.dialects.shared.fields import (
     boolean,
     join_path,
-    list_or_empty,
     mapping,
     native_kind,
     required_mapping,

@@ -11,8 +11,9 @@ from itertools import pairwise
 from typing import Any
 
 from gateway.canon.errors import bad_upstream
+from gateway.canon.json_values import list_or_empty
 from gateway.dialects.gemini.context import Json
-from gateway.dialects.shared.fields import list_or_empty, string_or_empty
+from gateway.dialects.shared.fields import string_or_empty
 
 _PATH_STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d{1,5})\]|\['([^']*)'\]|\["([^"]*)"\]""")
 _VALUES = ("stringValue", "numberValue", "boolValue")

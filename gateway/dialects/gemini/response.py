@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.errors import GatewayError
-from gateway.canon.json_values import dict_items
+from gateway.canon.json_values import dict_items, list_or_empty
 from gateway.canon.logprobs import build_token, token_logprobs
 from gateway.canon.request import (
     Audio,
@@ -39,7 +39,7 @@ from gateway.dialects.shared.code_execution import losses_of as code_losses
 from gateway.dialects.shared.code_execution import read_call as read_code
 from gateway.dialects.shared.code_execution import render_gemini_parts
 from gateway.dialects.shared.failed_streams import malformed_output_error
-from gateway.dialects.shared.fields import list_or_empty, string_or_none, token_count
+from gateway.dialects.shared.fields import string_or_none, token_count
 from gateway.dialects.shared.web_search import read_call
 
 # --- a provider's response ------------------------------------------------------------------------

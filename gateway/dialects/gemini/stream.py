@@ -25,7 +25,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import ResponseBuilder, fold_events
-from gateway.canon.json_values import dict_items
+from gateway.canon.json_values import dict_items, list_or_empty
 from gateway.canon.logprobs import attach_logprobs, logprobs_extra
 from gateway.canon.request import Reasoning, Refusal, Signature, Text
 from gateway.canon.response import Finish, Response, Usage, merge_usage
@@ -81,7 +81,7 @@ from gateway.dialects.shared.failed_streams import (
     failed_events,
     malformed_output_error,
 )
-from gateway.dialects.shared.fields import integer_or_none, list_or_empty, string_or_empty
+from gateway.dialects.shared.fields import integer_or_none, string_or_empty
 from gateway.framing.sse import Frame
 
 # --- a provider's stream --------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.errors import GatewayError, invalid, unsupported
+from gateway.canon.json_values import list_or_empty
 from gateway.canon.media import (
     data_url,
     decode_text_file,
@@ -38,7 +39,6 @@ from gateway.dialects.openai_chat.context import ChatRenderContext, parse_cache_
 from gateway.dialects.shared.fields import (
     integer_or_none,
     join_path,
-    list_or_empty,
     native_kind,
     required_mapping,
     required_text,

@@ -25,6 +25,7 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.fold import fold_events
+from gateway.canon.json_values import list_or_empty
 from gateway.canon.logprobs import build_token, token_logprobs
 from gateway.canon.request import Reasoning, Refusal, Text
 from gateway.canon.response import Finish, Response, Usage, merge_usage, unknown_reason
@@ -38,7 +39,7 @@ from gateway.dialects.shared.failed_streams import (
     failed_events,
     malformed_output_error,
 )
-from gateway.dialects.shared.fields import list_or_empty, object_or_empty, token_count
+from gateway.dialects.shared.fields import object_or_empty, token_count
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload, render_error_body
 from gateway.dialects.shared.openai_response import render_completion_usage
 from gateway.dialects.shared.reported_cost import COST_FIELDS, parse_reported_cost

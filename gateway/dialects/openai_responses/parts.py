@@ -8,6 +8,7 @@ from typing import Any, assert_never
 from msgspec.structs import replace
 
 from gateway.canon.errors import invalid, unsupported
+from gateway.canon.json_values import list_or_empty
 from gateway.canon.media import (
     data_url,
     decode_text_file,
@@ -39,7 +40,6 @@ from gateway.dialects.openai_responses.context import (
 from gateway.dialects.shared.fields import (
     integer_or_none,
     join_path,
-    list_or_empty,
     native_kind,
     required_mapping,
     required_text,

@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from gateway.canon.json_values import list_or_empty
 from gateway.canon.request import Tool
 from gateway.canon.signature import FOREIGN_CONTAINER, FOREIGN_SEARCH
-from gateway.dialects.shared.fields import list_or_empty, object_or_empty, string_or_empty
+from gateway.dialects.shared.fields import object_or_empty, string_or_empty
 
 Json = dict[str, Any]
 Language = Literal["python", "bash"]

@@ -233,11 +233,6 @@ def non_negative_or_none(value: Any) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
-def list_or_empty(value: Any) -> list[Any]:
-    """The value if it is a list, else an empty list."""
-    return value if isinstance(value, list) else []
-
-
 def object_or_empty(value: Any) -> dict[str, Any]:
     """The value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}

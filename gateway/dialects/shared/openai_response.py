@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.canon.adaptation import AdaptationReport, approximated_field, dropped_field
+from gateway.canon.json_values import list_or_empty
 from gateway.canon.response import Usage
-from gateway.dialects.shared.fields import list_or_empty
 
 Json = dict[str, Any]
 
