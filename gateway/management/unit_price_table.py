@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from gateway.management.price_table import clauses, prices_on
-from gateway.providers.unit_prices import UNITS
+from gateway.providers.unit_prices import SOURCE_NAMES
 
 
 def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date) -> str:
@@ -30,7 +30,7 @@ def _price_rows(models: Iterable[Any], day: date) -> list[list[Any]]:
     for model in models:
         prices, _ = prices_on(model.prices, day)
         usd = {}
-        for unit, source_unit in UNITS.items():
+        for unit, source_unit in SOURCE_NAMES.items():
             amounts = (getattr(prices, name, None) for name in source_unit) if prices else ()
             price = next((value for value in amounts if value is not None), None)
             if price is not None and not hasattr(price, "tiers"):

@@ -284,20 +284,15 @@ def _edit_adaptations(edit: Edit, changes: list[EditChange]) -> list[Adaptation]
     match edit.op:
         case "drop" | "rename":
             return [dropped_field(path, edit.reason or _DEFAULT_REASON, before=before)]
-        case "default":
-            return [
-                defaulted_field(path, edit.reason or "set by the provider's profile", after=after)
-            ]
-        case "set" if first.before is None:
+        case "default" | "set" if first.before is None:
             return [
                 defaulted_field(path, edit.reason or "set by the provider's profile", after=after)
             ]
         case "map" if not edit.reason:
             # A synonym: nothing was lost.
             return []
-        case "min" | "max" | "set" | "map" | "shorten":
-            reason = edit.reason or "changed by the provider's profile"
-            return [approximated_field(path, reason, before=before, after=after)]
+    reason = edit.reason or "changed by the provider's profile"
+    return [approximated_field(path, reason, before=before, after=after)]
 
 
 def _shortened_value(value: Any) -> Any:

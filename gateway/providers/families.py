@@ -44,7 +44,10 @@ _REASONING_FROM_5_6 = (*_REASONING_FROM_5_2, "max")
 _O_SERIES = r"o[1-9](?![\d.a-z])"
 _GPT_5 = r"(?:gpt-(?:[5-9]|[1-9]\d)(?!\d)(?!.*\bchat\b)|codex-|chat-latest$|gpt-chat-latest$)"
 _OPENAI_REASONING = rf"(?:{_O_SERIES}|{_GPT_5})"
+_OPENAI_MODEL = rf"(?:gpt-(?!oss)|chatgpt-|codex-|{_O_SERIES})"
 _OLD_SIZE = r"(?:opus|sonnet|haiku)"
+_CLAUDE_4_6 = rf"claude-{_OLD_SIZE}-4-6(?!\d)"
+_CLAUDE_UP_TO_4_5 = rf"claude-(?:{_OLD_SIZE}-(?:4(?!-[6-9](?!\d))|3)|[123v]|instant)"
 
 CLAUDE: tuple[Family, ...] = (
     # The current generation: Opus 4.7 and later, Sonnet 5, Fable, Mythos, Haiku 5.5.
@@ -86,7 +89,7 @@ CLAUDE: tuple[Family, ...] = (
         traits={"mid_system": False},
     ),
     Family(
-        model=rf"claude-{_OLD_SIZE}-4-6(?!\d)",
+        model=_CLAUDE_4_6,
         traits={
             "sampling": True,
             "reasoning_modes": ("adaptive", "enabled"),
@@ -94,13 +97,12 @@ CLAUDE: tuple[Family, ...] = (
         },
     ),
     Family(
-        model=rf"claude-{_OLD_SIZE}-4-6(?!\d)",
+        model=_CLAUDE_4_6,
         dialect="anthropic_messages",
         traits={"mid_system": False},
     ),
-    # 4.5 and older.
     Family(
-        model=rf"claude-(?:{_OLD_SIZE}-(?:4(?!-[6-9](?!\d))|3)|[123v]|instant)",
+        model=_CLAUDE_UP_TO_4_5,
         traits={
             "sampling": True,
             "reasoning_modes": ("enabled",),
@@ -111,14 +113,14 @@ CLAUDE: tuple[Family, ...] = (
         },
     ),
     Family(
-        model=rf"claude-(?:{_OLD_SIZE}-(?:4(?!-[6-9](?!\d))|3)|[123v]|instant)",
+        model=_CLAUDE_UP_TO_4_5,
         dialect="anthropic_messages",
         traits={"mid_system": False},
     ),
     # Newer searches are called from code by default, which these models cannot do:
     # "does not support programmatic tool calling".
     Family(
-        model=rf"claude-(?:{_OLD_SIZE}-(?:4(?!-[6-9](?!\d))|3)|[123v]|instant)",
+        model=_CLAUDE_UP_TO_4_5,
         presets=CLAUDE_SURFACES,
         traits={"web_search": "web_search_20250305"},
     ),
@@ -255,7 +257,7 @@ GPT: tuple[Family, ...] = (
     Family(model=r"gpt-(?:4o-(?:mini-)?)?audio", traits={"audio": True}),
     # At any provider: OpenAI's Chat accepts call ids of at most 40 characters.
     Family(
-        model=r"(?:gpt-(?!oss)|chatgpt-|codex-|o[1-9](?![\d.a-z]))",
+        model=_OPENAI_MODEL,
         dialect="openai_chat",
         traits={"tool_id_rule": "any64"},
     ),
@@ -265,7 +267,7 @@ GPT: tuple[Family, ...] = (
     ),
     # Facts of OpenAI's own APIs only.
     Family(
-        model=r"(?:gpt-(?!oss)|chatgpt-|codex-|o[1-9](?![\d.a-z]))",
+        model=_OPENAI_MODEL,
         presets=OPENAI,
         traits={
             "top_k": False,
@@ -384,13 +386,10 @@ OPEN_FAMILIES: tuple[Family, ...] = (
         model=r"(?:gpt-oss|llama-4|kimi-k2)", presets=("groq",), traits={"structured": "schema"}
     ),
     Family(
-        model=r"(?:open-|ministral|codestral|pixtral|devstral|voxtral|mistral-(?:nemo|embed|ocr))",
-        presets=("mistral",),
-        # Mistral rejects thinking chunks for these models.
-        traits={"reasoning": False, "efforts": (), "replay_reasoning": "ignored"},
-    ),
-    Family(
-        model=r"(?!magistral).*-2[45]\d\d$",
+        model=(
+            r"(?:open-|ministral|codestral|pixtral|devstral|voxtral|mistral-(?:nemo|embed|ocr)"
+            r"|(?!magistral).*-2[45]\d\d$)"
+        ),
         presets=("mistral",),
         # Mistral rejects thinking chunks for these models.
         traits={"reasoning": False, "efforts": (), "replay_reasoning": "ignored"},
@@ -510,18 +509,17 @@ GROK: tuple[Family, ...] = (
 )
 
 # At Bedrock a name has its vendor's prefix (`us.amazon.nova-pro-v1:0`), except Claude's.
-_BEDROCK_PREFIX = ("bedrock",)
 BEDROCK: tuple[Family, ...] = (
     # Caching came with Claude 3.5.
     Family(
         model=r"claude-(?:(?:opus|haiku|sonnet)-3(?!-[57])|[12v]|instant)",
-        presets=_BEDROCK_PREFIX,
+        presets=("bedrock",),
         traits={"cache": "none"},
     ),
     # The preset's traits are Claude's; other models support less.
     Family(
         model=r"(?!claude-)",
-        presets=_BEDROCK_PREFIX,
+        presets=("bedrock",),
         traits={
             "reasoning_request": "none",
             "strict_tools": False,
@@ -539,7 +537,7 @@ BEDROCK: tuple[Family, ...] = (
     ),
     Family(
         model=r".*nova-",
-        presets=_BEDROCK_PREFIX,
+        presets=("bedrock",),
         traits={
             # "The maximum tokens you requested exceeds the model limit of 10000."
             "max_output": 10_000,
@@ -564,7 +562,7 @@ BEDROCK: tuple[Family, ...] = (
     ),
     Family(
         model=r".*nova-2",
-        presets=_BEDROCK_PREFIX,
+        presets=("bedrock",),
         traits={
             "reasoning": True,
             "reasoning_request": "reasoning",
@@ -574,24 +572,24 @@ BEDROCK: tuple[Family, ...] = (
     ),
     Family(
         model=r".*nova-micro",
-        presets=_BEDROCK_PREFIX,
+        presets=("bedrock",),
         traits={"images": False, "tool_result_images": False},
     ),
-    Family(model=r".*mistral\.", presets=_BEDROCK_PREFIX, traits={"forced_tools": True}),
+    Family(model=r".*mistral\.", presets=("bedrock",), traits={"forced_tools": True}),
     # Llama 3.2 with 11 and 90 billion parameters and Llama 4 read images.
     Family(
         model=r".*llama3(?:-[123])?-(?:1|3|8|70|405)b",
-        presets=_BEDROCK_PREFIX,
+        presets=("bedrock",),
         traits={"images": False},
     ),
     Family(
         model=r".*(?:gpt-oss|deepseek)",
-        presets=_BEDROCK_PREFIX,
+        presets=("bedrock",),
         traits={"reasoning": True, "images": False},
     ),
     Family(
         model=r".*gpt-oss",
-        presets=_BEDROCK_PREFIX,
+        presets=("bedrock",),
         traits={"reasoning_request": "reasoning_effort", "efforts": ("low", "medium", "high")},
     ),
 )

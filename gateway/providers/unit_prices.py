@@ -18,7 +18,7 @@ from gateway.providers.prices import matches_clause, price_book
 FILE = Path(__file__).parent / "data" / "units.json"
 
 # Our name of a price -> genai-prices' names of it; the first that exists counts.
-UNITS: dict[str, tuple[str, ...]] = {
+SOURCE_NAMES: dict[str, tuple[str, ...]] = {
     "input_image": ("input_image_mtok",),
     "cached_image": ("cache_image_read_mtok",),
     "output_image": ("output_image_mtok",),
