@@ -112,7 +112,7 @@ class Usage(msgspec.Struct, frozen=True):
 def usage(span: TimeRange, dimension: str, now: dt.datetime | None = None) -> Usage:
     """Usage of a range that ends now; small rows are combined, in the table and in the charts."""
     starts = step_starts(span, now)
-    table = EndUserHour if dimension == "end_user" else UsageHour
+    table = _table_of(dimension)
     value_by_key = _value_by_key(dimension)
     totals_by_name = _totals_by_name(table.objects.in_range(starts[0]), dimension, value_by_key)
     ranked = _rank_names(totals_by_name)
@@ -149,10 +149,15 @@ def every_step(
 def _by_step_and_name(
     step: str, dimension: str, since: dt.datetime
 ) -> Iterator[tuple[dt.datetime, Name, Totals]]:
-    table = EndUserHour if dimension == "end_user" else UsageHour
+    table = _table_of(dimension)
     if step == "hour":
         return table.objects.between(since).by_hour_and(_column_dimension(dimension))
     return table.objects.in_range(since).by_step_and(step, _column_dimension(dimension))
+
+
+def _table_of(dimension: str) -> type[EndUserHour | UsageHour]:
+    """The roll-ups by this dimension."""
+    return EndUserHour if dimension == "end_user" else UsageHour
 
 
 def _column_dimension(dimension: str) -> str:
@@ -204,13 +209,13 @@ def _rank_names(totals_by_name: dict[Name, Totals]) -> list[Name]:
 def _usage_rows(
     dimension: str, ranked: list[Name], totals_by_name: dict[Name, Totals]
 ) -> tuple[UsageRow, ...]:
-    shown_rows = ranked[: _count_shown(ranked, MAX_ROWS)]
-    names = _display_names(dimension, shown_rows)
+    shown_names = ranked[: _count_shown(ranked, MAX_ROWS)]
+    names = _display_names(dimension, shown_names)
     presets = dict(Provider.objects.values_list("name", "preset"))
     max_cost = max((totals.cost_units for totals in totals_by_name.values()), default=0)
     max_tokens = max((totals.tokens for totals in totals_by_name.values()), default=0)
     rows = []
-    for index, name in enumerate(shown_rows):
+    for index, name in enumerate(shown_names):
         totals = totals_by_name[name]
         share = (
             percent(totals.cost_units, max_cost) if max_cost else percent(totals.tokens, max_tokens)
@@ -227,9 +232,9 @@ def _usage_rows(
                 query=_log_query(dimension, name),
             )
         )
-    if other_series := ranked[len(shown_rows) :]:
-        totals = sum_totals(totals_by_name[name] for name in other_series)
-        rows.append(UsageRow(_others_label(len(other_series)), totals, 0, 0))
+    if other_names := ranked[len(shown_names) :]:
+        totals = sum_totals(totals_by_name[name] for name in other_names)
+        rows.append(UsageRow(_others_label(len(other_names)), totals, 0, 0))
     return tuple(rows)
 
 
@@ -250,18 +255,18 @@ def _chart_series(
     starts: list[dt.datetime],
 ) -> tuple[Series, ...]:
     """The charts' series: the first rows, and the others as one."""
-    shown_series = ranked[: _count_shown(ranked, MAX_SERIES)]
-    if not shown_series:
+    shown_names = ranked[: _count_shown(ranked, MAX_SERIES)]
+    if not shown_names:
         return ()
-    conditions = [_name_filter(dimension, name, value_by_key) for name in shown_series]
+    conditions = [_name_filter(dimension, name, value_by_key) for name in shown_names]
     cells: dict[int, dict[dt.datetime, list[Totals]]] = {}
     for start, number, totals in _by_step_and_condition(span, dimension, starts[0], conditions):
         steps = cells.setdefault(number, {})
         steps.setdefault(step_start(span.step, start), []).append(totals)
-    names = _display_names(dimension, shown_series)
-    labels = {number: names[name] for number, name in enumerate(shown_series, 1)}
-    if len(ranked) > len(shown_series):
-        labels[0] = _others_label(len(ranked) - len(shown_series))
+    names = _display_names(dimension, shown_names)
+    labels = {number: names[name] for number, name in enumerate(shown_names, 1)}
+    if len(ranked) > len(shown_names):
+        labels[0] = _others_label(len(ranked) - len(shown_names))
     return tuple(
         Series(
             label,
@@ -275,7 +280,7 @@ def _chart_series(
 def _by_step_and_condition(
     span: TimeRange, dimension: str, since: dt.datetime, conditions: list[Q]
 ) -> Iterator[tuple[dt.datetime, int, Totals]]:
-    table = EndUserHour if dimension == "end_user" else UsageHour
+    table = _table_of(dimension)
     if span.step == "hour":
         return table.objects.between(since).by_step_and_condition(span.step, conditions)
     return table.objects.in_range(since).by_step_and_condition(span.step, conditions)

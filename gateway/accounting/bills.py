@@ -19,6 +19,7 @@ from django.db.models import Sum
 
 from gateway import audit
 from gateway.models import BillLine, RequestLog, TargetHour, UsageHour
+from gateway.providers.profile import NO_TIER_PRICE
 from gateway.usage_querysets import Totals, sum_totals
 
 MAX_LINES = 20_000
@@ -297,7 +298,7 @@ def _uncertainty_reasons(
         yield "unknown"
     if usage_source.startswith("estimated"):
         yield "estimated"
-    if "standard price, no price known" in price_source:
+    if NO_TIER_PRICE in price_source:
         yield "tier"
     if cost is not None and cost > 0 and outcome in _OUTCOMES:
         yield _OUTCOMES[outcome]

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-from gateway.providers.profile import RATES, Price
+from gateway.providers.profile import NO_TIER_PRICE, RATES, Price
 
 TIER = "batch"
 _HALF = Decimal("0.5")
@@ -41,7 +41,7 @@ def batch_price(price: Price, preset: str) -> Price:
         return listed_price
     share = SHARE_BY_PRESET.get(preset)
     if share is None:
-        source = f"{price.source}; standard price, no price known for the tier {TIER}"
+        source = f"{price.source}; {NO_TIER_PRICE} for the tier {TIER}"
         return msgspec.structs.replace(price, source=source, tiers={})
     unchanged_fields = frozenset({"cache_read"}) if preset in _CACHE_AS_IT_IS else frozenset()
     return multiply_price(

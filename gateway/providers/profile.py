@@ -34,6 +34,9 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
 
 
+# Part of the `source` of a price in a service tier for which no price is known.
+NO_TIER_PRICE = "standard price, no price known"
+
 # Fields with the price of one kind of token each.
 RATES = (
     "input",

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.response import Usage
-from gateway.providers.profile import Price
+from gateway.providers.profile import NO_TIER_PRICE, Price
 
 _TOKENS_PER_MTOK = Decimal(1_000_000)
 # Gemini's counts of a response's tokens by modality.
@@ -69,7 +69,7 @@ def tier_price(price: Price, tier: str | None) -> Price:
     special_price = price.tiers.get(tier)
     if special_price is not None:
         return special_price
-    source = f"{price.source}; standard price, no price known for the tier {tier[:20]}"
+    source = f"{price.source}; {NO_TIER_PRICE} for the tier {tier[:20]}"
     return msgspec.structs.replace(price, source=source)
 
 
