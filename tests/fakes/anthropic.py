@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.fakes import anthropic_rules as rules
 from tests.fakes.anthropic_threads import Threads
-from tests.fakes.script import Refusal, Script, ScriptedResponse
+from tests.fakes.script import Refusal, Script, ScriptedResponse, refuse_malformed
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 KEY = "sk-ant-upstream-0123456789abcdef"
@@ -67,6 +67,7 @@ class StrictAnthropic(Server):
             return Refusal(404, "not_found_error", "Not Found")
         return rules.header_refusal(headers)
 
+    @refuse_malformed(rules.invalid_request)
     def _whole_body(self, request: RecordedRequest) -> dict[str, Any] | Refusal:
         """Return the body, with the messages of its thread; or the refusal of an invalid one."""
         body = request.body

@@ -16,7 +16,7 @@ from botocore.model import Shape
 from botocore.validate import ParamValidator
 
 from tests.fakes.anthropic_rules import grammar_refusal
-from tests.fakes.script import Refusal
+from tests.fakes.script import Refusal, refuse_malformed
 
 Json = dict[str, Any]
 
@@ -47,6 +47,7 @@ def shape(name: str) -> Shape:
     return actual_shape
 
 
+@refuse_malformed(validation_error)
 def refusal(model: str, body: Json, request: str = "ConverseRequest") -> Refusal | None:
     """Return the service's refusal of this body; None if it is valid."""
     try:
@@ -60,6 +61,7 @@ def refusal(model: str, body: Json, request: str = "ConverseRequest") -> Refusal
     return next((problem for check in checks if (problem := check(model, body))), None)
 
 
+@refuse_malformed(validation_error)
 def count_refusal(model: str, body: Json) -> Refusal | None:
     """Return the refusal of a token count, which only Claude's models support."""
     if "claude" not in model:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes import cohere_rules as rules
-from tests.fakes.script import Call, Refusal, Script, ScriptedResponse
+from tests.fakes.script import Call, Refusal, Script, ScriptedResponse, refuse_malformed
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 Json = dict[str, Any]
@@ -46,6 +46,7 @@ class StrictCohere(Server):
         await out.reply(200, _chat_response(body, response), {"x-debug-trace-id": "co-1"})
         return True
 
+    @refuse_malformed(rules.invalid_request)
     def _refusal(self, request: RecordedRequest) -> Refusal | None:
         if request.headers.get("authorization") != f"Bearer {self.key}":
             return rules.invalid_request("invalid api token", 401)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from tests.fakes import gemini_rules as rules
-from tests.fakes.script import Refusal, Script, ScriptedResponse
+from tests.fakes.script import Refusal, Script, ScriptedResponse, refuse_malformed
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 KEY = "AIza-upstream-0123456789abcdef"
@@ -53,10 +53,8 @@ class StrictGemini(Server):
             return True
         if verb == "streamGenerateContent":
             return await self._stream(request, body, name, response, out)
-        await out.reply(
-            200,
-            {**_candidate(_parts(body, response), _reason(response)), **_tail(response, name)},
-        )
+        candidates = _candidates(body, _parts(body, response), _reason(response))
+        await out.reply(200, {**candidates, **_tail(response, name)})
         return True
 
     def _at_the_door(self, request: RecordedRequest) -> Refusal | None:
@@ -65,7 +63,7 @@ class StrictGemini(Server):
         )
         if x_goog_api_key != self.key:
             message = "API key not valid. Please pass a valid API key."
-            return Refusal(400, "INVALID_ARGUMENT", message)
+            return rules.invalid_argument(message)
         if not request.path.startswith("/v1beta/models"):
             return Refusal(404, "NOT_FOUND", "Not Found")
         return None
@@ -79,7 +77,7 @@ class StrictGemini(Server):
         out: ResponseWriter,
     ) -> bool:
         if parse_qs(request.query).get("alt") != ["sse"]:
-            await _refuse(out, Refusal(400, "INVALID_ARGUMENT", "the fake streams SSE only"))
+            await _refuse(out, rules.invalid_argument("the fake streams SSE only"))
             return True
         chunks = list(_chunks(body, response, name))
         if response.breaks:
@@ -102,17 +100,18 @@ def _model(name: str) -> dict[str, Any]:
     return {"name": f"models/{name}", "displayName": name, "inputTokenLimit": 1_048_576}
 
 
+@refuse_malformed(rules.invalid_argument)
 def _in_the_body(body: Any, name: str, verb: str) -> Refusal | None:
     if not isinstance(body, dict):
-        return Refusal(400, "INVALID_ARGUMENT", "Invalid JSON payload received.")
+        return rules.invalid_argument("Invalid JSON payload received.")
     if verb == "countTokens":
         inner = body.get("generateContentRequest", body)
         if inner is not body and inner.pop("model", None) != f"models/{name}":
-            return Refusal(400, "INVALID_ARGUMENT", "the two models differ")
+            return rules.invalid_argument("the two models differ")
         body = inner
     elif verb == "batchEmbedContents":
         if any(item.get("model") != f"models/{name}" for item in body["requests"]):
-            return Refusal(400, "INVALID_ARGUMENT", "the two models differ")
+            return rules.invalid_argument("the two models differ")
         return None
     elif verb not in {"generateContent", "streamGenerateContent"}:
         return Refusal(404, "NOT_FOUND", "Not Found")
@@ -126,12 +125,14 @@ def _prompts_and_results(contents: list[dict[str, Any]]) -> tuple[list[str], lis
         (n for n, c in enumerate(reversed(contents)) if c["role"] == "model"), len(contents)
     )
     parts = [part for content in contents[len(contents) - last :] for part in content["parts"]]
-    results = [p["functionResponse"]["response"] for p in parts if "functionResponse" in p]
+    results = [
+        p["functionResponse"].get("response") or {} for p in parts if "functionResponse" in p
+    ]
     return users, [str(r.get("output", r.get("error", r))) for r in results]
 
 
 def _text(content: dict[str, Any]) -> str:
-    return "\n".join(part.get("text", "") for part in content["parts"])
+    return "\n".join(part.get("text") or "" for part in content["parts"])
 
 
 def _parts(body: dict[str, Any], response: ScriptedResponse) -> list[dict[str, Any]]:
@@ -155,11 +156,15 @@ def _reason(response: ScriptedResponse) -> str:
     return response.finish or "STOP"
 
 
-def _candidate(parts: list[dict[str, Any]], reason: str | None = None) -> dict[str, Any]:
-    candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
+def _candidates(
+    body: dict[str, Any], parts: list[dict[str, Any]], reason: str | None = None
+) -> dict[str, Any]:
+    """Return as many candidates as requested, each with these parts."""
+    candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}}
     if reason is not None:
         candidate["finishReason"] = reason
-    return {"candidates": [candidate]}
+    count = rules.config_of(body).get("candidateCount", 1)
+    return {"candidates": [{**candidate, "index": index} for index in range(count)]}
 
 
 def _tail(response: ScriptedResponse, name: str) -> dict[str, Any]:
@@ -180,12 +185,12 @@ def _chunks(
     head = {"modelVersion": name, "responseId": "up1"}
     for part in _parts(body, response):
         if "text" not in part:
-            yield {**_candidate([part]), **head}
+            yield {**_candidates(body, [part]), **head}
             continue
         for start in range(0, len(part["text"]), response.chunk_chars):
             piece = {**part, "text": part["text"][start : start + response.chunk_chars]}
-            yield {**_candidate([piece]), **head}
-    yield {**_candidate([{"text": ""}], _reason(response)), **_tail(response, name)}
+            yield {**_candidates(body, [piece]), **head}
+    yield {**_candidates(body, [{"text": ""}], _reason(response)), **_tail(response, name)}
 
 
 async def _refuse(out: ResponseWriter, refusal: Refusal) -> None:

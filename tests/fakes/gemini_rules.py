@@ -90,10 +90,15 @@ def with_camel_case_names(value: Any) -> Any:
     }
 
 
+def invalid_argument(message: str) -> Refusal:
+    """Return a 400 in Google's format."""
+    return Refusal(400, "INVALID_ARGUMENT", message)
+
+
 def refusal(body: dict[str, Any], model: str) -> Refusal | None:
     """Return the service's refusal of this body for this model; None if it is valid."""
     for problem in _problems(body, model):
-        return Refusal(400, "INVALID_ARGUMENT", problem)
+        return invalid_argument(problem)
     return None
 
 

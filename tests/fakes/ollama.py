@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes.ollama_rules import invalid_request, refusal
-from tests.fakes.script import Refusal, Script, ScriptedResponse
+from tests.fakes.script import Refusal, Script, ScriptedResponse, refuse_malformed
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.fakes.templates import template_refusal
 
@@ -42,6 +42,7 @@ class StrictOllama(Server):
             return True
         return await self._response(request, out)
 
+    @refuse_malformed(invalid_request)
     def _refused(self, request: RecordedRequest) -> Refusal | None:
         if request.method != "POST" or request.path not in _PATHS:
             return Refusal(404, "", "404 page not found")
@@ -69,15 +70,15 @@ class StrictOllama(Server):
 
 def _prompts_and_results(body: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Return the user texts, newest first, and the tool results since the last response."""
-    if "messages" not in body:
-        return [body.get("prompt", "")], []
-    messages = body["messages"]
+    messages = body.get("messages")
+    if messages is None:
+        return [body.get("prompt") or ""], []
     since = 0
     for number, message in enumerate(messages):
         if message["role"] == "assistant":
             since = number + 1
     users = [m.get("content", "") for m in reversed(messages) if m["role"] == "user"]
-    return users, [m["content"] for m in messages[since:] if m["role"] == "tool"]
+    return users, [m.get("content", "") for m in messages[since:] if m["role"] == "tool"]
 
 
 def _counts_and_durations(response: ScriptedResponse) -> dict[str, Any]:

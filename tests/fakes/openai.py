@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.fakes import openai_rules as rules
 from tests.fakes import responses, responses_rules
-from tests.fakes.script import Call, Refusal, Script, ScriptedResponse
+from tests.fakes.script import Call, Refusal, Script, ScriptedResponse, refuse_malformed
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 
 KEY = "sk-upstream-openai-0123456789abcdef"
@@ -107,6 +107,7 @@ class StrictOpenAI(Server):
         message = f"Invalid URL ({request.method} {request.path})"
         return Refusal(404, "invalid_request_error", message)
 
+    @refuse_malformed(rules.invalid_request)
     def _in_the_body(self, request: RecordedRequest) -> Refusal | None:
         if "application/json" not in request.headers.get("content-type", ""):
             return Refusal(415, "invalid_request_error", "Unsupported content type")

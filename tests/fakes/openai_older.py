@@ -13,7 +13,7 @@ from openai.types.embedding_create_params import EmbeddingCreateParams
 
 from tests.fakes.openai import CREATED, KEY
 from tests.fakes.openai_rules import invalid_request
-from tests.fakes.script import Refusal, Script, ScriptedResponse
+from tests.fakes.script import Refusal, Script, ScriptedResponse, refuse_malformed
 from tests.fakes.server import RecordedRequest, ResponseWriter, Server
 from tests.fakes.shape import problems
 
@@ -30,6 +30,8 @@ def completion_refusal(body: dict[str, Any]) -> Refusal | None:
             f"{found_problems[0].bracketed()}: {found_problems[0].detail}",
             found_problems[0].bracketed(),
         )
+    if body["prompt"] == []:
+        return invalid_request("[] is too short - 'prompt'", "prompt")
     if body.get("stream_options") is not None and not body.get("stream"):
         return invalid_request(
             "'stream_options' is only allowed when 'stream' is enabled.", "stream_options"
@@ -94,6 +96,7 @@ class StrictOlderOpenAI(Server):
         await out.reply(200, {**_head(request.body), "choices": choices, "usage": _usage(response)})
         return True
 
+    @refuse_malformed(invalid_request)
     def _refused(self, request: RecordedRequest) -> Refusal | None:
         if request.headers.get("authorization") != f"Bearer {self.key}":
             return Refusal(401, "invalid_request_error", "Incorrect API key", "invalid_api_key")

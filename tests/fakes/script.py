@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,31 @@ class Refusal:
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, Any] | None = None
+
+
+# What the rules raise that read a field of another type than they expect.
+_MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
+def refuse_malformed(
+    invalid_request: Callable[[str], Refusal],
+) -> Callable[[Callable[P, T]], Callable[P, T | Refusal]]:
+    """Decorate rules that read a body: one that they cannot read is an invalid request.
+
+    The SDKs' types, by which the rules check most fields, allow more than the services do.
+    """
+
+    def decorate(rules: Callable[P, T]) -> Callable[P, T | Refusal]:
+        @functools.wraps(rules)
+        def checked_rules(*args: P.args, **kwargs: P.kwargs) -> T | Refusal:
+            try:
+                return rules(*args, **kwargs)
+            except _MALFORMED as error:
+                return invalid_request(f"malformed body: {error!r}")
+
+        return checked_rules
+
+    return decorate
 
 
 @dataclass(frozen=True)
