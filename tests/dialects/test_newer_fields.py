@@ -514,7 +514,7 @@ def test_a_breakpoint_in_a_document_follows_it_at_bedrock(part: Json) -> None:
 @each("part", CACHED_PARTS)
 def test_a_breakpoint_in_a_document_is_reported_for_cohere(part: Json) -> None:
     _, report = translate_request("anthropic_messages", "cohere", anthropic_request(part))
-    assert ("prompt_cache_breakpoint", "dropped") in report
+    assert ("cache_control", "dropped") in report
 
 
 def test_a_breakpoint_on_audio_is_reported_for_gemini() -> None:

@@ -427,8 +427,7 @@ def _render_document(context: RenderContext, document: Document) -> list[Json]:
         if value is not None and document.parts is None:
             context.drop(context.part_field(document.path, name), "no equivalent")
     if document.citations:
-        path = context.part_field(document.path, "document_citations")
-        context.drop(path, "citations cannot be requested")
+        context.drop(context.part_field(document.path, "document_citations"), "cannot be requested")
     if document.parts is not None:
         context.approximate(document.path, "a document made of parts is sent as separate parts")
         headings = [{"text": value} for _, value in heading_fields if value]

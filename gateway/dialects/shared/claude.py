@@ -91,14 +91,14 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         )
 
     def select_effort(self, effort: str) -> str:
-        """The effort itself, a documented synonym, or the next weaker supported one."""
-        efforts = self.traits.efforts
-        sent_effort = self.traits.effort_map.get(effort, effort)
-        if sent_effort not in efforts:
-            sent_effort = next_lower_effort(effort, efforts)
-            reason = f"{self.model} supports {', '.join(efforts)}"
-            path = self.request.client_path("effort")
-            self.approximate(path, reason, before=effort, after=sent_effort)
+        """The effort itself, the provider's value for it, or the next weaker supported one."""
+        efforts, sent_effort = self.traits.efforts, self.traits.effort_map.get(effort)
+        if effort in efforts or (sent_effort is not None and effort == "minimal"):
+            return sent_effort or effort
+        sent_effort = sent_effort or next_lower_effort(effort, efforts)
+        reason = f"{self.model} supports {', '.join(efforts)}"
+        path = self.request.client_path("effort")
+        self.approximate(path, reason, before=effort, after=sent_effort)
         return sent_effort
 
     def render_effort(self, body: Json, effort: str | None) -> None:

@@ -85,14 +85,15 @@ def supported_effort(context: BaseRenderContext, name: str, level: str) -> str |
     `name` is the canonical field that set it. None, reported, if the target supports none.
     """
     traits, path = context.traits, context.request.client_path(name)
-    if level in traits.effort_map:
-        return traits.effort_map[level]
     if level in traits.efforts:
         return level
     if not traits.efforts:
         context.drop(path, f"{context.model} does not support a reasoning effort", before=level)
         return None
-    sent_effort = next_lower_effort(level, traits.efforts)
+    sent_effort = traits.effort_map.get(level)
+    if sent_effort is not None and (level == "minimal" or name == "budget"):
+        return sent_effort
+    sent_effort = sent_effort or next_lower_effort(level, traits.efforts)
     reason = f"{context.model} supports {', '.join(traits.efforts)}"
     context.approximate(path, reason, before=level, after=sent_effort)
     return sent_effort

@@ -383,7 +383,7 @@ OLD = {"reasoning_modes": ("enabled", "disabled"), "efforts": ()}
             {"efforts": ("low", "high"), "effort_map": {"medium": "high"}},
             ADAPTIVE,
             "high",
-            [],
+            [("effort", "approximated")],
         ),
         (ReasoningConfig(mode="off"), {}, {"type": "disabled"}, None, []),
         (ReasoningConfig(effort="none"), {}, {"type": "disabled"}, None, []),
