@@ -234,10 +234,10 @@ def _render_reasoning_config(context: RenderContext, body: Json) -> None:
         return
     if reasoning.mode == "off":
         drop_effort_of_disabled_reasoning(context)
-    name = "effort" if reasoning.effort is not None else "reasoning"
-    path = request.client_path(
-        "budget" if reasoning.budget is not None and name == "reasoning" else name
-    )
+    if reasoning.effort is not None:
+        path = request.client_path("effort")
+    else:
+        path = context.reasoning_path if reasoning.budget is None else request.client_path("budget")
     if reasoning.mode == "off" or reasoning.effort == "none":
         _render_disabled(context, body, path)
     elif not traits.reasoning:

@@ -84,7 +84,8 @@ def supported_effort(context: BaseRenderContext, name: str, level: str) -> str |
 
     `name` is the canonical field that set it. None, reported, if the target supports none.
     """
-    traits, path = context.traits, context.request.client_path(name)
+    traits = context.traits
+    path = context.reasoning_path if name == "reasoning" else context.request.client_path(name)
     if level in traits.efforts:
         return level
     if not traits.efforts:
