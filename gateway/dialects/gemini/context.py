@@ -60,6 +60,7 @@ FIELD_PATHS: dict[str, str] = {
     "signature": "thoughtSignature",
     "is_error": "functionResponse.response.error",
     "tool_id": "functionCall.id",
+    "title": "inlineData.displayName",
 }
 
 # `serviceTier` <-> canonical.
