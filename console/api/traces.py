@@ -178,8 +178,8 @@ def get_trace(request: HttpRequest, trace_id: str) -> dict[str, Any]:
 )
 def get_span_content(request: HttpRequest, trace_id: str, number: int) -> dict[str, Any]:
     """The content of a span, by the `id` of its line in the trace."""
-    row = ClientSpan.objects.filter(trace_id=trace_id, pk=min(number, MAX_ID)).first()
-    if row is None:
+    row = ClientSpan.objects.filter(pk=min(number, MAX_ID)).first()
+    if row is None or row.trace_id != trace_id:
         raise HttpError(404, "the trace has no such span")
     if row.content_omitted:
         return {"stored": False, "reason": _NO_CONTENT[row.content_omitted]}

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from django.core.exceptions import RequestDataTooBig
-from django.db import DatabaseError, InterfaceError
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
+from django.db import DatabaseError, DataError, InterfaceError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI, Schema
 from ninja.errors import HttpError, ValidationError
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 # More than any legitimate document or file; Django's own limit is 2.5 MB.
 MAX_BODY = 2 * 1024 * 1024
+UNSTORABLE = "a value is out of range, or contains characters that cannot be stored, such as NUL"
 # Parts of an error location that do not name a field: the source, and grouping arguments.
 _LOCATIONS = frozenset({"query", "path", "body", "header", "cookie", "form"})
 _GROUP_ARGUMENTS = frozenset({"filters", "payload"})
@@ -96,6 +97,12 @@ def unavailable(reason: str) -> HttpResponse:
     return response
 
 
+def _unstorable_value(_request: HttpRequest, _error: Any) -> HttpResponse:
+    """A 422 for a value that PostgreSQL rejects."""
+    log.warning("the management API received a value that cannot be stored")
+    return failure(422, UNSTORABLE)
+
+
 def _internal_error(_request: HttpRequest, error: Any) -> HttpResponse:
     """A 500: the log has the details, the client only learns that it is an internal error."""
     log.error("an operation of the management API failed", exc_info=error)
@@ -107,7 +114,9 @@ _HANDLERS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
     HttpError: _http_error,
     Http404: lambda _request, error: failure(404, str(error) or "not found"),
     RequestDataTooBig: lambda _request, _error: too_large(),
+    TooManyFieldsSent: lambda _request, _error: failure(422, "there are too many parameters"),
     DatabaseError: _database_error,
+    DataError: _unstorable_value,
     InterfaceError: _database_error,
     Exception: _internal_error,
 }

@@ -18,12 +18,17 @@ Row = TypeVar("Row", bound=models.Model)
 IDS_PER_QUERY = 400
 
 
+def _query_ids(ids: Iterable[str]) -> list[str]:
+    """The ids that fit into one query, without those that PostgreSQL rejects."""
+    return [name for name in ids if "\0" not in name][:IDS_PER_QUERY]
+
+
 class ClientTraceQuerySet(models.QuerySet[Row]):
     """Traces of clients."""
 
     def with_trace_ids(self, trace_ids: Iterable[str]) -> Self:
         """Traces with these ids, of any key."""
-        return self.filter(trace_id__in=list(trace_ids)[:IDS_PER_QUERY])
+        return self.filter(trace_id__in=_query_ids(trace_ids))
 
     def of_key(self, key_id: int, trace_ids: Iterable[str]) -> Self:
         """Traces that a key sent."""
@@ -52,6 +57,8 @@ class ClientTraceQuerySet(models.QuerySet[Row]):
 
         `text` is a part of the name, service, session or id, in either case.
         """
+        if any("\0" in value for value in (session, key, service, text) if value):
+            return self.none()  # PostgreSQL rejects NUL, and no row contains it
         rows = self if session is None else self.of_session(session)
         rows = rows if key is None else rows.filter(key_prefix=key)
         rows = rows if service is None else rows.filter(service=service)
@@ -83,7 +90,7 @@ class ClientSpanQuerySet(models.QuerySet[Row]):
 
     def of_traces(self, trace_ids: Iterable[str]) -> Self:
         """Spans of these traces, without their content, in order of their start."""
-        rows = self.filter(trace_id__in=list(trace_ids)[:IDS_PER_QUERY])
+        rows = self.filter(trace_id__in=_query_ids(trace_ids))
         return rows.defer("content").order_by("started_at", "pk")
 
     def of_keys(self, key_ids: Iterable[int] | None) -> Self:

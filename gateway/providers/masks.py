@@ -41,6 +41,8 @@ def compile_mask(text: str) -> Mask:
     """
     if not text.isascii():
         raise ValueError("use ASCII characters only; other characters may be escaped in a body")
+    if "\0" in text:
+        raise ValueError("it must not contain NUL characters")
     if not text or len(text) > MAX_CHARS:
         raise ValueError(f"a pattern must have 1 to {MAX_CHARS} characters")
     try:

@@ -6,7 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError
+from django.db import (
+    DataError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+)
 from django.test import Client
 
 from gateway.api.failures import MAX_BODY
@@ -40,6 +46,7 @@ def error_shape(response: Any) -> tuple[int, str]:
         ("POST", "translate", {"from": "x" * MAX_BODY}, (413, "")),
         ("GET", "capability-reports/1", None, (404, "")),
         ("GET", "users/%00", None, (404, "")),
+        ("GET", "requests?" + "q=a&" * 1001, None, (422, "")),
     ],
 )
 def test_a_refused_request_has_a_json_error(
@@ -93,6 +100,17 @@ def test_a_database_that_cannot_be_changed_is_503(
     litellm = run_in_transaction(reject)
     assert litellm.status_code == 503
     assert reason in json.loads(litellm.content)["error"]["message"]
+
+
+def test_a_value_that_the_database_rejects_is_the_clients_error(
+    api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reject(*_args: Any, **_kwargs: Any) -> None:
+        raise DataError("invalid byte sequence")
+
+    monkeypatch.setattr(UsageHour.objects.__class__, "in_range", reject)
+    assert error_shape(send(api, "GET", "usage")) == (422, "")
+    assert run_in_transaction(reject).status_code == 400
 
 
 def test_an_internal_error_is_logged_and_hidden_from_the_client(

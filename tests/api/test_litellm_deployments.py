@@ -288,6 +288,8 @@ def test_a_wildcard_deployment_has_an_alias(api: Client) -> None:
         ({"model_name": "a", "litellm_params": {"model": "nowhere/x"}}, "skipped"),
         ({"model_name": "", "litellm_params": {"model": "openai/x"}}, "must not be empty"),
         ({"model_name": "a", "litellm_params": {"model": "openai/x"}, "speed": 1}, "speed"),
+        ({"model_name": "a", "litellm_params": {"model": "openai/x\0"}}, "NUL"),
+        ({"model_name": "a", "litellm_params": {"model": "openai/x", "a\0": 1}}, "NUL"),
     ],
 )
 def test_an_unsupported_model_is_refused(api: Client, body: Any, text: str) -> None:

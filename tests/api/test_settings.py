@@ -58,6 +58,7 @@ def test_a_setting_is_changed_and_reset(api: Client) -> None:
         ({"body_days": -1}, 422, "body_days"),
         ({"body_days": "3"}, 422, "body_days"),
         ({"masks": ["("]}, 422, "masks"),
+        ({"masks": ["secret\0[0-9]+"]}, 422, "masks"),
         ({"log_bodys": True}, 422, "log_bodys"),
         ({"DATABASE_URL": "x"}, 422, "DATABASE_URL"),
     ],

@@ -53,6 +53,15 @@ def test_a_repeated_export_stores_each_span_once() -> None:
     assert store.span_content(SpanRow.objects.get(span_id="s1")) == {"input": "x"}
 
 
+def test_nothing_has_a_nul_character() -> None:
+    """PostgreSQL refuses it in a query."""
+    write(span())
+    for values in ({"session": "a\0"}, {"key": "\0"}, {"service": "\0"}, {"text": "t\0"}):
+        assert not TraceRow.objects.matching(**values), values
+    assert len(TraceRow.objects.with_trace_ids(["\0", "t1"])) == 1
+    assert len(SpanRow.objects.of_traces(["\0", "t1"])) == 1
+
+
 def test_fields_of_later_requests_are_added_to_the_trace() -> None:
     start = time.time() - 100
     write(span("s1", started_at=start + 5))

@@ -128,8 +128,8 @@ def _add_entry(entry: dict[str, Any]) -> tuple[Target, list[str]]:
     info = entry.get("model_info")
     if isinstance(info, dict):
         entry["model_info"] = {name: value for name, value in info.items() if name != "id"}
-    root = to_node({"model_list": [entry]}, _FILE)
     try:
+        root = to_node({"model_list": [entry]}, _FILE)
         config = read_files(_FILE, [File(root, [])], open_environment(), uploaded=True)
     except ConfigError as mistake:
         field = mistake.field.removeprefix("model_list[0].")

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import DatabaseError, DataError, InterfaceError, transaction
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse
 
+from gateway.api.failures import UNSTORABLE
 from gateway.api.idempotency import run_once
 from gateway.database.outage import database_outage
 from gateway.store.documents import OwnedElsewhere, Refused
@@ -90,6 +91,9 @@ def run_in_transaction(operation: Callable[[], HttpResponse]) -> HttpResponse:
     except ProtectedError as error:
         dependents = sorted({str(row) for row in error.protected_objects})
         return failure(RejectedRequest(409, f"still in use by: {', '.join(dependents[:5])}"))
+    except DataError:
+        log.warning("an endpoint of LiteLLM received a value that cannot be stored")
+        return failure(RejectedRequest(400, UNSTORABLE))
     except (DatabaseError, InterfaceError) as error:
         reason = database_outage(error)
         if not reason:

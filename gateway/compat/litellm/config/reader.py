@@ -198,7 +198,13 @@ def resolve_variables(node: Node, environ: Mapping[str, str]) -> Node:
 
 
 def to_node(value: Any, file: str, path: str = "") -> Node:
-    """Return plain data as a node without line numbers; `file` names its origin."""
+    """Return plain data as a node without line numbers; `file` names its origin.
+
+    Raises ConfigError.
+    """
+    for text in value if isinstance(value, dict) else [value]:
+        if isinstance(text, str):
+            _check_text(text, file, path)
     if isinstance(value, dict):
         node_value: Any = {
             str(name): to_node(item, file, f"{path}.{name}" if path else str(name))
