@@ -36,7 +36,7 @@ class RunQuerySet(OwnedQuerySet["PlaygroundRun"]):
 
     def search(self, text: str) -> Self:
         """Return the runs whose name, prompt or models contain all words of a text."""
-        rows = self
+        rows = self.none() if "\0" in text else self
         for word in text.split()[:MAX_SEARCH_WORDS]:
             rows = rows.filter(
                 Q(name__icontains=word) | Q(title__icontains=word) | Q(model_names__icontains=word)

@@ -62,7 +62,9 @@ def keys(request: HttpRequest) -> HttpResponse:
 
 def _search_condition(text: str) -> Q:
     """Every word is in the key's name, prefix, user or team; an empty text matches any key."""
-    condition = Q(pk=None) if "\0" in text else Q()
+    if "\0" in text:
+        return Q(pk__in=[])  # PostgreSQL would refuse the query
+    condition = Q()
     for word in text.split():
         condition &= (
             Q(name__icontains=word)
