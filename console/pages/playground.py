@@ -281,11 +281,13 @@ async def _begin_run(
     if active_runs.count_running_for(user.pk) >= MAX_RUNNING:
         message = _("%d of your runs are still in progress. Stop one first.") % MAX_RUNNING
         return json_response({"errors": {"": message}}, 429)
-    key_id = await sync_to_async(personal_keys.key_of_run)(user, document)
-    if key_id is None and await sync_to_async(budget.remaining_usd)(user.pk) <= 0:
-        return json_response({"errors": {"budget": budget.budget_exceeded_message()}}, 429)
-    runtime = await lazy_runtime(request).get()
-    run = await sync_to_async(run_store.create_run)(runtime, user, plan, document, key_id)
+    with active_runs.count_starting(user.pk):
+        key_id = await sync_to_async(personal_keys.key_of_run)(user, document)
+        if key_id is None and await sync_to_async(budget.remaining_usd)(user.pk) <= 0:
+            return json_response({"errors": {"budget": budget.budget_exceeded_message()}}, 429)
+        runtime = await lazy_runtime(request).get()
+        run = await sync_to_async(run_store.create_run)(runtime, user, plan, document, key_id)
+        run.begin()
     return await _event_stream(run.stream())
 
 

@@ -11,7 +11,8 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Protocol
 
 from console.playground import column_stats
@@ -75,8 +76,9 @@ class Run:
     # --- control -----------------------------------------------------------------------
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Yield the events; the run stops if the reader disconnects."""
-        self.begin()
+        """Yield the events, and begin unless it has; the run stops if the reader disconnects."""
+        if self._main is None:
+            self.begin()
         try:
             async for frames in self.log.follow():
                 yield frames
@@ -188,6 +190,8 @@ class Run:
 
 # Runs of this process. References keep running tasks from being garbage-collected.
 _active_runs: dict[str, Run] = {}
+# Runs that are about to begin, by owner.
+_starting_runs: Counter[int] = Counter()
 _background: set[asyncio.Task[None]] = set()
 
 
@@ -197,5 +201,17 @@ def active_run(id_: str) -> Run | None:
 
 
 def count_running_for(owner: int) -> int:
-    """Number of active runs of a user in this process."""
-    return sum(run.owner == owner for run in _active_runs.values())
+    """Number of runs of a user in this process that are active or about to begin."""
+    return _starting_runs[owner] + sum(run.owner == owner for run in _active_runs.values())
+
+
+@contextlib.contextmanager
+def count_starting(owner: int) -> Iterator[None]:
+    """Count a run of a user that begins at the end of the block."""
+    _starting_runs[owner] += 1
+    try:
+        yield
+    finally:
+        _starting_runs[owner] -= 1
+        if not _starting_runs[owner]:
+            del _starting_runs[owner]

@@ -513,6 +513,23 @@ async def test_closing_the_tab_ends_the_run_within_half_a_second(site: Site) -> 
         assert await is_ever_within(lambda: late(admin_client), 0.5)
 
 
+async def test_runs_that_start_at_once_are_limited(site: Site) -> None:
+    """Each run may spend what remains of the budget."""
+
+    async def status(admin_client: httpx.AsyncClient) -> int:
+        body = document("demo/demo-slow")
+        async with admin_client.stream("POST", f"{PATH}/runs", json=body) as reply:
+            await all_started.wait()
+            return reply.status_code
+
+    all_started = asyncio.Barrier(12)
+    async with httpx.AsyncClient(
+        base_url=site.url, timeout=60, **_signed_in(site, "admin")
+    ) as admin_client:
+        statuses = await asyncio.gather(*(status(admin_client) for _ in range(12)))
+    assert sorted(statuses) == [200] * 4 + [429] * 8
+
+
 async def test_stop_ends_one_column_or_all(site: Site) -> None:
     async with httpx.AsyncClient(
         base_url=site.url, timeout=60, **_signed_in(site, "admin")
