@@ -243,7 +243,7 @@ def _select_tools(
         forced_function = choice.get("function")
         name = forced_function.get("name") if isinstance(forced_function, Mapping) else None
         return [tool for tool in tools if tool["name"] == name] or tools[:1]
-    is_user_turn = messages[-1].get("role") != "tool"
+    is_user_turn = not messages or messages[-1].get("role") != "tool"
     mentioned_tools = [
         tool for tool in tools if is_user_turn and _mentions_tool(prompt, tool["name"])
     ]

@@ -130,6 +130,15 @@ async def test_no_tool_is_called_without_a_matching_prompt(client: httpx.AsyncCl
     assert response.choices[0].message.tool_calls is None
 
 
+async def test_a_request_with_tools_and_no_user_message_is_answered(
+    client: httpx.AsyncClient,
+) -> None:
+    messages = [{"role": "system", "content": "Be kind."}]
+    body = {"model": "demo-fast", "messages": messages, "tools": [WEATHER]}
+    response = await client.post("demo://local/chat/completions", json=body)
+    assert response.status_code == 200
+
+
 async def test_parallel_calls_have_their_own_arguments(client: httpx.AsyncClient) -> None:
     response = await complete_chat(client, prompt="weather of both, in parallel", tools=[WEATHER])
     calls = response.choices[0].message.tool_calls or []
