@@ -17,6 +17,10 @@ def normalize_base_url(preset: Preset, base_url: str, model: str) -> str:
     dialect = DIALECTS[preset.dialect]
     path = dialect.provider.path(model, stream=False, verb="generate")
     base_url = base_url.rstrip("/").removesuffix(path).rstrip("/")
+    if base_url.endswith("/rerank"):
+        base_url = base_url.removesuffix("/rerank")
+        if path.startswith(("/v1/", "/v2/")):  # the version belongs to the path of a call
+            base_url = base_url.removesuffix("/v1").removesuffix("/v2")
     if (template := preset.paths.get("generate")) is not None:
         base_url = _without_model_path(base_url, template, model)
     if dialect.model_in_path:

@@ -96,6 +96,18 @@ def test_a_header_whose_variable_is_not_set_is_not_sent(tmp_path: Path) -> None:
             id="messages path",
         ),
         pytest.param(
+            {"model": "cohere/rerank-v3.5", "api_base": "https://proxy.example/v1/rerank"},
+            "cohere-proxy.example",
+            "https://proxy.example",
+            id="rerank path",
+        ),
+        pytest.param(
+            {"model": "hosted_vllm/bge", "api_base": "http://gpu:8000/v1/rerank"},
+            "vllm-gpu-8000",
+            "http://gpu:8000/v1",
+            id="rerank path below a version",
+        ),
+        pytest.param(
             {"model": "ollama/llama3", "api_base": "http://localhost:11434"},
             "ollama-localhost-11434",
             "http://localhost:11434",
