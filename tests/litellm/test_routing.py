@@ -180,6 +180,11 @@ def test_retry_after_pre_call_checks_and_max_fallbacks_are_imported(tmp_path: Pa
     assert test_route.policy["fallbacks_by_kind"]["not_found"] == ["b"]
 
 
+def test_a_retry_after_of_zero_keeps_the_usual_pauses(tmp_path: Path) -> None:
+    """LiteLLM's default: a lower bound of the pauses, which grow exponentially anyway."""
+    assert "backoff_s" not in make_route(tmp_path, retry_after=0).policy
+
+
 def test_max_fallbacks_of_litellm_settings_is_a_known_key(tmp_path: Path) -> None:
     """`litellm.max_fallbacks` is the variable that LiteLLM's router reads."""
     settings = {"max_fallbacks": 1, "fallbacks": [{"a": ["b", "c"]}]}

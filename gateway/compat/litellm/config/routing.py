@@ -75,9 +75,9 @@ def _read_numbers(route: RouteRow, section: Node) -> None:
     if (node := section.get("allowed_fails")) is not None:
         # LiteLLM starts the cooldown with the failure after the allowed ones.
         route.policy.setdefault("cooldown_after", node.integer(max_value=_MAX_COUNT) + 1)
-    if (node := section.get("retry_after")) is not None:
+    if (node := section.get("retry_after")) is not None and (seconds := node.number()):
         # The shortest delay is half of the base delay.
-        route.policy.setdefault("backoff_s", 2 * node.number())
+        route.policy.setdefault("backoff_s", 2 * seconds)
     for name in ("enable_pre_call_checks", "enable_pre_call_check"):
         if (node := section.get(name)) is not None:
             route.policy.setdefault("require_capabilities", node.boolean())
