@@ -190,7 +190,7 @@ def _delete_customers(fields: dict[str, Any]) -> HttpResponse:
         for customer in customers:
             if entries.pop(customer, None) is None and not _has_spent(customer):
                 reason = f"End User Id={customer[:200]} does not exist in db"
-                raise RejectedRequest(400, reason, "user_ids")
+                raise RejectedRequest(404, reason, "user_ids")
 
     _change_entries(change)
     message = f"Successfully deleted customers with ids: {customers}"
@@ -211,7 +211,7 @@ def _customer_info(customer: str) -> HttpResponse:
         raise RejectedRequest(400, "end_user_id: is required", "end_user_id")
     if customer not in store.load_options().end_users and not _has_spent(customer):
         raise RejectedRequest(
-            400, f"End User Id={customer[:200]} does not exist in db", "end_user_id"
+            404, f"End User Id={customer[:200]} does not exist in db", "end_user_id"
         )
     return reply(_customer_out(customer, _spend_of(customer)))
 
