@@ -28,7 +28,8 @@ from tests.each import each
             "use /team/new: an organization is a team above other teams",
         ),
         ("GET", "/team/available", "docs/litellm.md lists the supported endpoints"),
-        ("POST", "/v2/key/info", "docs/litellm.md lists the supported endpoints"),
+        ("GET", "/provider/budgets", "use GET /api/providers"),
+        ("GET", "/fallback/gpt-4o", "use /api/routes"),
     ],
 )
 def test_an_unsupported_endpoint_names_its_replacement(

@@ -18,7 +18,6 @@ REPLACEMENTS = {
     "/global/*": _SPEND,
     "/*/daily/activity": _SPEND,
     "/tag/*": "tags need not be created; for their spend, use GET /api/spend?by=tag",
-    "/v2/model/info": "use GET /v1/model/info",
     "/utils/supported_openai_params": "use supported_openai_params of GET /model_group/info",
     "/key/*regenerate": "use POST /api/keys/NAME/rotate",
     "/budget/*": "set the budget itself: max_budget of the key, team, user or customer",
@@ -28,11 +27,14 @@ REPLACEMENTS = {
     "/credentials*": "use /api/providers",
     "/config/*": "change the configuration file, or use /api/settings",
     "/cache/*": "use /api/cache",
+    "/fallback*": "use /api/routes",
+    "/guardrails*": "use /api/guardrails",
+    "/provider/budgets": "use GET /api/providers",
 }
 _DOCUMENTED = "docs/litellm.md lists the supported endpoints"
 _PATHS = (
-    "^(?:budget|cache|config|credentials|customer|end_user|global|key|model|organization"
-    "|spend|tag|team|user|utils|v2/(?:key|model|team|user))(?:/|$)"
+    "^(?:budget|cache|config|credentials|customer|end_user|fallback|global|guardrails|key|model"
+    "|organization|provider|spend|tag|team|user|utils)(?:/|$)"
 )
 
 
