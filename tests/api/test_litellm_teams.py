@@ -225,6 +225,9 @@ def test_unknown_users_are_refused(api: Client) -> None:
     get(api, "/user/info", 400)
     get(api, "/user/info", 400, user_id="a\0")
     get(api, "/user/list", 400, page=0)
+    # A list of all users would be the wrong answer.
+    for path, name in (("/user/list", "user_ids"), ("/team/list", "team_alias")):
+        assert get(api, path, 400, **{name: "ann"})["error"]["param"] == name
     post(api, "/user/update", {"user_id": "none", "rpm_limit": 1}, 404)
     for user_ids in ([1], [{}], {}, [], None):
         post(api, "/user/delete", {"user_ids": user_ids}, 400)

@@ -9,7 +9,7 @@ as text, `param` the field at fault, or null.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -72,6 +72,12 @@ def body_of(request: HttpRequest) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise RejectedRequest(400, "the body must be a JSON object")
     return body
+
+
+def check_filters(request: HttpRequest, supported_filters: Collection[str]) -> None:
+    """Check that a list is filtered by supported fields only. Raises RejectedRequest."""
+    for name in sorted(set(request.GET) - set(supported_filters)):
+        raise RejectedRequest(400, f"{name}: filtering by it is not supported", name)
 
 
 def run_in_transaction(operation: Callable[[], HttpResponse]) -> HttpResponse:

@@ -7,7 +7,6 @@ key or its `token`, here its public prefix.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -22,6 +21,7 @@ from gateway.compat.litellm.api.callers import Caller, KeyHolder
 from gateway.compat.litellm.api.failures import (
     RejectedRequest,
     body_of,
+    check_filters,
     reply,
     run_in_transaction,
     run_once_in_transaction,
@@ -352,13 +352,11 @@ class KeyFilters(Schema):
 @router.get("/key/list", auth=Reader(), operation_id="litellm_key_list")
 def list_keys(request: HttpRequest, filters: Query[KeyFilters]) -> HttpResponse:
     """A page of keys, newest first: their tokens, or with `return_full_object` all fields."""
-    unknown = set(request.GET) - set(KeyFilters.model_fields)
-    return run_in_transaction(lambda: _reject_unknown_filters(filters, unknown))
+    check_filters(request, KeyFilters.model_fields)
+    return run_in_transaction(lambda: _list_keys(filters))
 
 
-def _reject_unknown_filters(filters: KeyFilters, unknown: Iterable[str]) -> HttpResponse:
-    for name in sorted(unknown):
-        raise RejectedRequest(400, f"{name}: filtering keys by it is not supported", name)
+def _list_keys(filters: KeyFilters) -> HttpResponse:
     if filters.page < 1 or not 1 <= filters.size <= MAX_PAGE:
         raise RejectedRequest(400, f"page must be at least 1 and size 1 to {MAX_PAGE}", "size")
     rows = _sort_rows(_filter_keys(filters), filters)

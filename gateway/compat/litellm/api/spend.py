@@ -16,7 +16,12 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
 
 from gateway.api.auth import Admin
-from gateway.compat.litellm.api.failures import RejectedRequest, reply, run_in_transaction
+from gateway.compat.litellm.api.failures import (
+    RejectedRequest,
+    check_filters,
+    reply,
+    run_in_transaction,
+)
 from gateway.compat.litellm.api.keys import token_of_key
 from gateway.models import ApiKey, RequestLog, UsageHour
 
@@ -50,17 +55,11 @@ class SpendFilters(Schema):
 @router.get("/spend/logs", auth=Admin(), operation_id="litellm_spend_logs")
 def spend_logs(request: HttpRequest, filters: Query[SpendFilters]) -> HttpResponse:
     """Requests and their cost, or totals by day between two dates."""
-    unknown_fields = sorted(set(request.GET) - set(SpendFilters.model_fields))
-    return run_in_transaction(lambda: _spend_logs_response(filters, unknown_fields))
+    check_filters(request, SpendFilters.model_fields)
+    return run_in_transaction(lambda: _spend_logs_response(filters))
 
 
-def _spend_logs_response(filters: SpendFilters, unknown_fields: list[str]) -> HttpResponse:
-    if unknown_fields:
-        raise RejectedRequest(
-            400,
-            f"{unknown_fields[0]}: filtering requests by it is not supported",
-            unknown_fields[0],
-        )
+def _spend_logs_response(filters: SpendFilters) -> HttpResponse:
     since, until = (
         _parse_day(filters.start_date, "start_date"),
         _parse_day(filters.end_date, "end_date"),

@@ -16,6 +16,7 @@ from gateway.compat.litellm.api import team_rows
 from gateway.compat.litellm.api.failures import (
     RejectedRequest,
     body_of,
+    check_filters,
     reply,
     run_in_transaction,
     run_once_in_transaction,
@@ -299,6 +300,7 @@ def info(request: HttpRequest, team_id: str = "") -> HttpResponse:
 @router.get("/team/list", auth=Editor(), operation_id="litellm_team_list")
 def list_teams(request: HttpRequest, user_id: str = "", organization_id: str = "") -> HttpResponse:
     """All teams with their keys; or those of a user or of an organization."""
+    check_filters(request, ("user_id", "organization_id"))
     return run_in_transaction(lambda: _list_teams(user_id, organization_id))
 
 

@@ -17,6 +17,7 @@ from gateway.compat.litellm.api import team_rows
 from gateway.compat.litellm.api.failures import (
     RejectedRequest,
     body_of,
+    check_filters,
     reply,
     run_in_transaction,
     run_once_in_transaction,
@@ -127,6 +128,7 @@ def info(request: HttpRequest, user_id: str = "") -> HttpResponse:
 @router.get("/user/list", auth=Editor(), operation_id="litellm_user_list")
 def list_users(request: HttpRequest, page: int = 1, page_size: int = 25) -> HttpResponse:
     """A page of users: those with a budget or limits, and those who have keys."""
+    check_filters(request, ("page", "page_size"))
     return run_in_transaction(lambda: _list_users(page, page_size))
 
 
