@@ -56,6 +56,13 @@ def test_timeouts_come_from_the_most_specific_setting(tmp_path: Path) -> None:
     assert only_target(parsed_config).timeouts == {"first_byte_s": 60, "idle_s": 9, "total_s": 900}
 
 
+def test_a_key_of_another_section_has_no_effect_as_its_remark_says(tmp_path: Path) -> None:
+    settings = {"cooldown_time": 60, "disable_cooldowns": True, "max_fallbacks": 0}
+    parsed_config = entries(tmp_path, A, litellm_settings=settings)
+    assert route(parsed_config, "a").cooldown_s == 5
+    assert ["unknown key" in remark for remark in parsed_config.remarks] == [True, True]
+
+
 def test_a_timeout_of_the_file_is_retried_like_other_failures(tmp_path: Path) -> None:
     """The gateway's own, longer limits end a call that no retry would make faster."""
     settings = {

@@ -10,6 +10,7 @@ from gateway.compat.litellm.config.caching import read_cache
 from gateway.compat.litellm.config.callbacks import report_callbacks
 from gateway.compat.litellm.config.deployment import MAX_NAME, timeouts
 from gateway.compat.litellm.config.fallbacks import read_fallbacks
+from gateway.compat.litellm.config.key_lookup import find_key
 from gateway.compat.litellm.config.limits import read_limits
 from gateway.compat.litellm.config.model_names import (
     add_routes_of_fallbacks,
@@ -45,7 +46,7 @@ def read_settings(
         for file in files:
             if (section := file.get(name)) is not None:
                 report.keys(section, name)
-                nodes.append(section)
+                nodes.append(_with_known_keys(section, name))
     for section in nodes:
         report_callbacks(section, report)
         _read_aliases(config, section, report)
@@ -70,6 +71,12 @@ def read_settings(
         if any("first_byte_s" in target.timeouts for target in route.targets):
             policy = route.policy.get("retries_by_kind", {})
             route.policy["retries_by_kind"] = {"timeout": route.retries, **policy}
+
+
+def _with_known_keys(section: Node, name: str) -> Node:
+    """Return a section without the keys that it does not have in LiteLLM."""
+    known_keys = {key: node for key, node in section.items() if find_key(name, key) is not None}
+    return msgspec.structs.replace(section, value=known_keys)
 
 
 def _read_general_settings(
