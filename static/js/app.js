@@ -13,13 +13,13 @@ export function announce(text) {
   if (liveRegion) liveRegion.textContent = text;
 }
 
-function switchTheme() {
+function switchTheme(button) {
   const systemTheme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   const nextTheme = (root.dataset.theme || systemTheme) === "dark" ? "light" : "dark";
   root.dataset.theme = nextTheme;
   const secureAttribute = location.protocol === "https:" ? "; Secure" : "";
   document.cookie = `theme=${nextTheme}; Path=/; Max-Age=31536000; SameSite=Lax${secureAttribute}`;
-  announce(nextTheme);
+  announce(button.dataset[`${nextTheme}Label`]);
 }
 
 async function copy(button) {
@@ -32,7 +32,7 @@ async function copy(button) {
     return;
   }
   const label = button.querySelector("span") || button;
-  const message = button.dataset.copiedLabel || "Copied";
+  const message = document.getElementById("live").dataset.copiedLabel;
   announce(message);
   if (label.textContent.trim()) {
     // A second click within the time must not take the message for the label.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from tests.browser.playground_page import Playground
+from tests.browser.site import Site
 
 # What pages on plain http get from a browser, except on localhost.
 WITHOUT_CLIPBOARD = "Object.defineProperty(navigator, 'clipboard', {value: undefined})"
@@ -38,6 +39,15 @@ def test_the_playground_copies_from_a_dialog_on_plain_http(playground: Playgroun
     expect(page.locator("#pg-notice")).to_have_text("Copied.")
     expect(copy).to_be_focused()
     assert "/v1/chat/completions" in pasted(page)
+
+
+def test_a_copy_button_keeps_its_icon(signed_in: Page, site_with_data: Site) -> None:
+    signed_in.goto(f"/console/prompts/{site_with_data.names['prompt']}")
+    button = signed_in.locator("#code [data-copy]").first
+    button.click()
+    expect(button).to_have_text("Copied")
+    expect(button).to_have_text("Copy", timeout=10_000)
+    expect(button.locator("svg")).to_be_visible()
 
 
 def test_two_clicks_on_copy_do_not_keep_the_message(signed_in: Page) -> None:

@@ -132,6 +132,8 @@ def test_a_page_renders_without_scripts(
     response = page_without_scripts.goto(path_of(site_with_data, page_spec))
     assert response.status == 200
     assert page_without_scripts.locator("h1:visible").first.inner_text().strip()
+    # These do nothing without a script.
+    assert page_without_scripts.locator("button[type=button]:visible").all_inner_texts() == []
 
 
 def test_an_anonymous_user_is_sent_to_sign_in_and_back(site: Site, page: Any) -> None:

@@ -54,6 +54,17 @@ def test_keyboard_shortcuts_search_open_pages_and_can_be_disabled(signed_in: Any
     expect(page.locator("dialog[open]")).to_be_visible()
 
 
+def test_the_theme_is_switched_announced_and_remembered(signed_in: Any) -> None:
+    signed_in.goto("/console/")
+    button, root = signed_in.get_by_role("button", name="Change theme"), signed_in.locator("html")
+    for theme in ("dark", "light"):
+        button.click()
+        expect(root).to_have_attribute("data-theme", theme)
+        expect(signed_in.locator("#live")).to_have_text(f"{theme.title()} theme")
+        signed_in.reload()
+        expect(root).to_have_attribute("data-theme", theme)
+
+
 def test_the_window_has_no_scrollbar_of_its_own(signed_in: Any) -> None:
     """Navigation and content scroll by themselves; a second scrollbar beside theirs moves nothing."""
     for path in ("/console/", "/console/models", "/console/playground", "/console/requests"):
