@@ -75,6 +75,13 @@ def test_the_window_has_no_scrollbar_of_its_own(signed_in: Any) -> None:
         assert high == window, path
 
 
+def test_all_entries_of_an_admin_are_visible_in_900_px(signed_in: Any) -> None:
+    signed_in.goto("/console/")
+    sidebar = signed_in.locator("#side")
+    expect(sidebar.locator(".health-status")).to_be_visible()
+    assert sidebar.evaluate("side => side.scrollHeight <= side.clientHeight")
+
+
 def test_signing_out_and_the_current_page_are_visible_in_a_low_window(signed_in: Any) -> None:
     """The navigation of an admin is higher than the window of a laptop."""
     signed_in.set_viewport_size({"width": 1280, "height": 640})
