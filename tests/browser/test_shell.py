@@ -126,3 +126,8 @@ def test_a_page_is_printed_completely_and_without_its_controls(signed_in: Any) -
     body = signed_in.locator(".page-body")
     assert body.evaluate("element => element.clientHeight >= element.scrollHeight")
     assert body.evaluate("element => element.clientHeight > innerHeight")
+    # What is filtered stays: the page lists only that.
+    for path in ("/console/models", "/console/requests"):
+        signed_in.goto(path)
+        expect(signed_in.locator("#main input[type=search]:visible").first).to_be_visible()
+        expect(signed_in.locator(".btn:visible")).to_have_count(0)
