@@ -54,7 +54,8 @@ document.addEventListener("htmx:finally:request", (event) => {
   labelRestorers.delete(source);
 });
 
-// The result of a test applies to the values that were tested: a change removes it.
+// The result of a test applies to the values that were tested: a change removes it, but not the
+// suggestions of model names.
 const testResult = document.getElementById("test-result");
 const saveButton = document.querySelector("[data-label-after-failed-test]");
 if (testResult && saveButton) {
@@ -64,9 +65,9 @@ if (testResult && saveButton) {
     saveButton.textContent = isRefused ? saveButton.dataset.labelAfterFailedTest : label;
   };
   // The button may be at the lower edge of the window, with its result below.
-  const scrollToResult = () => testResult.firstElementChild && testResult.scrollIntoView({ block: "nearest" });
+  const scrollToResult = () => testResult.querySelector(".callout") && testResult.scrollIntoView({ block: "nearest" });
   for (const update of [updateSaveButton, scrollToResult]) {
     new MutationObserver(update).observe(testResult, { childList: true });
   }
-  saveButton.form.addEventListener("input", () => testResult.replaceChildren());
+  saveButton.form.addEventListener("input", () => testResult.replaceChildren(...testResult.querySelectorAll("datalist")));
 }

@@ -98,6 +98,16 @@ def test_from_the_first_start_to_the_first_call(
     page.locator("input[name=key]").fill("sk-another")
     expect(page.get_by_role("button", name="Add provider")).to_be_visible()
     expect(page.locator("#test-result")).to_be_empty()
+    # The models that a test lists are suggested, also once a value is entered.
+    page.locator("input[name=base_url]").fill("demo://local")
+    test_button.click()
+    expect(page.get_by_text("models available")).to_be_visible()
+    page.get_by_label("First model").fill("demo-f")
+    expect(page.get_by_text("models available")).to_be_hidden()
+    suggested = page.get_by_label("First model").evaluate(
+        "field => [...field.list.options].map(o => o.value)"
+    )
+    assert "demo-fast" in suggested
     page.get_by_role("button", name="Use demo").click()
 
     expect(page.get_by_role("heading", level=1)).to_contain_text("A key")

@@ -29,6 +29,7 @@ from gateway.simulate.probe import probe
 
 # Documentation of providers often shows the URL of an endpoint, which is then entered as base URL.
 _ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/v1/messages", "/messages")
+_MAX_SUGGESTIONS = 500
 _NO_SUCH_PATH = frozenset({404, 405})
 
 
@@ -39,6 +40,7 @@ class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
         ms: how long it took; None if nothing was sent.
         message: the upstream's error message, or the model's reply.
         model: the prompted model; empty if the models were listed.
+        models: the listed models, which the form suggests.
         problems: form errors, because of which nothing was sent.
         endpoint: the end of the base URL, if it is an endpoint's path, which the gateway appends.
     """
@@ -48,6 +50,7 @@ class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     model: str = ""
     model_count: int | None = None
+    models: tuple[str, ...] = ()
     status: int | None = None
     problems: tuple[tuple[str, str], ...] = ()
     endpoint: str = ""
@@ -142,6 +145,7 @@ async def _test_model_list(upstreams: Upstreams, provider: ProviderValue) -> Con
         ms=catalog.ms,
         message=catalog.detail,
         model_count=len(catalog.models) if catalog.ok else None,
+        models=tuple(model.name for model in catalog.models[:_MAX_SUGGESTIONS]),
         status=catalog.status,
     )
 

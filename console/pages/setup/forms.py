@@ -49,7 +49,7 @@ class ProviderForm(forms.Form):
         required=False,
         max_length=500,
         widget=forms.TextInput(attrs={"class": "input mono", "inputmode": "url"}),
-        help_text=_("Leave empty to use the provider's default."),
+        help_text=_("Leave empty to use the provider's default, if it has one."),
     )
     key = forms.CharField(
         label=_("API key"),
@@ -74,8 +74,12 @@ class ProviderForm(forms.Form):
         label=_("First model"),
         required=False,
         max_length=200,
-        widget=forms.TextInput(attrs={"class": "input mono", "spellcheck": "false"}),
-        help_text=_("The provider's model ID. A route is created for it."),
+        widget=forms.TextInput(
+            attrs={"class": "input mono", "spellcheck": "false", "list": "listed-models"}
+        ),
+        help_text=_(
+            "The provider's model ID; Test connection lists them. A route is created for it."
+        ),
     )
 
     def clean_base_url(self) -> str:
