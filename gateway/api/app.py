@@ -57,9 +57,16 @@ class _Api(NinjaAPI):
     """
 
     mounted_schemas: ClassVar[list[Callable[[], dict[str, Any]]]] = []
+    _openapi_schemas: ClassVar[dict[str | None, OpenAPISchema]] = {}
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
-        """The complete OpenAPI document."""
+        """The complete OpenAPI document, built once: it takes longer than many requests."""
+        path_prefix = kwargs.get("path_prefix")
+        if path_prefix not in self._openapi_schemas:
+            self._openapi_schemas[path_prefix] = self._build_openapi_schema(**kwargs)
+        return self._openapi_schemas[path_prefix]
+
+    def _build_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
         schema = super().get_openapi_schema(**kwargs)
         for path_item in schema["paths"].values():
             for method, operation in path_item.items():

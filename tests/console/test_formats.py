@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from console.templatetags import registry, ui
@@ -104,3 +105,12 @@ def test_scripts_format_like_pages(tmp_path: Path) -> None:
     texts = json.loads(done.stdout)
     assert texts.pop("minute") == [ui.minute(MOMENT)]
     assert texts == {name: from_pages(name) for name in VALUES}
+
+
+@pytest.mark.parametrize("language", ["de-DE,de;q=0.9", "en-GB"])
+def test_pages_are_in_one_language(admin_client: Client, language: str) -> None:
+    """Django and allauth translate some words, such as "Key" and "Clear"."""
+    page = admin_client.get("/console/requests", headers={"accept-language": language})
+    text = page.content.decode()
+    assert '<html lang="en">' in text
+    assert "Schlüssel" not in text
