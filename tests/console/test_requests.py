@@ -497,6 +497,14 @@ def test_missing_bodies_show_the_actual_reason(
     assert message in detail(admin_client, logged(**values), f"tab={tab}")
 
 
+def test_expired_bodies_name_the_retention_that_is_set(admin_client: Client) -> None:
+    row = logged(started_at=time.time() - 40 * 86_400)
+    store.set_options({"body_days": 7})
+    assert "Bodies are stored for 7 days" in detail(admin_client, row, "tab=response")
+    store.set_options({"row_days": 90, "body_days": None})
+    assert "were not recorded" in detail(admin_client, row, "tab=response")
+
+
 ANSWERED = Attempt(target="p/m", provider="p", model="m", dialect="openai_chat", status=200)
 
 

@@ -6,7 +6,6 @@ import datetime as dt
 from typing import Any
 
 import msgspec
-from django.conf import settings
 from django.template.defaultfilters import floatformat
 from django.utils import timezone
 from django.utils.formats import number_format
@@ -18,6 +17,7 @@ from console.dialects import title
 from console.error_labels import error_label
 from console.guardrail_labels import PII_LABELS
 from console.templatetags.ui import day, ms, seconds, usd
+from gateway import store
 from gateway.models import RequestLog
 from gateway.relay.exchange.guard_state import GuardrailResult
 from gateway.relay.exchange.log_record import HEDGE_LOSER
@@ -74,7 +74,7 @@ def missing_bodies_reason(row: RequestLog, *, allowed: bool) -> str:
     reason = _REASONS.get(row.bodies_omitted)
     if reason is not None:
         return str(reason)
-    days = settings.LOG_RETENTION_DAYS
+    days = store.load_options().body_days
     expires_at = row.started_at + dt.timedelta(days=days)
     if expires_at < timezone.now():
         text = ngettext(
