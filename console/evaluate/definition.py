@@ -243,9 +243,7 @@ def parse_definition(data: Any) -> Definition:
         raise InvalidDefinition(f"the field `{unknown[0]}` is unknown")
     errors = _Errors()
     definition = Definition(
-        name=errors.attempt(
-            "", "name", lambda: _text_field(data, "name") or _text_field(data, "description"), ""
-        ),
+        name=errors.attempt("", "name", lambda: _parse_name(data), ""),
         models=errors.attempt("models", "models", lambda: _parse_names(data.get("models")), ()),
         messages=errors.attempt("", "messages", lambda: _parse_prompt(data), ()),
         params=errors.attempt("params", "params", lambda: _parse_params(data.get("params")), {}),
@@ -311,11 +309,8 @@ def _parse_case(row: Any, number: int, errors: _Errors) -> Case:
         return Case(variables=errors.attempt(label, "vars", lambda: _mapping_or_empty(row), {}))
     if unknown := sorted(str(key) for key in row.keys() - _CASE_FIELDS):
         errors.append(f"{label}: the field `{unknown[0]}` is unknown")
-    name = errors.attempt(
-        label, "name", lambda: _text_field(row, "name") or _text_field(row, "description"), ""
-    )
     return Case(
-        name=name,
+        name=errors.attempt(label, "name", lambda: _parse_name(row), ""),
         variables=errors.attempt(label, "vars", lambda: _mapping_or_empty(row.get("vars")), {}),
         messages=errors.attempt(
             label, "messages", lambda: _parse_messages(row.get("messages")), ()

@@ -263,8 +263,8 @@ def may_use(key: ApiKey, route: Route) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in key.routes for name in names)
 
 
-class Warning(msgspec.Struct, frozen=True, kw_only=True):  # noqa: A001 - shadows the builtin on purpose
-    """A row that was omitted from the snapshot, and why, for the operator."""
+class RowWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that was omitted from the snapshot or is used only in part, and why."""
 
     row: str
     reason: str
@@ -361,7 +361,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     guardrails: dict[str, Guardrail] = {}
     disabled_guardrails: frozenset[str] = frozenset()
     prompts: dict[str, Prompt] = {}
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[RowWarning, ...] = ()
 
     @cached_property
     def has_markups(self) -> bool:

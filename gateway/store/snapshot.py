@@ -30,11 +30,11 @@ from gateway.routing.snapshot import (
     Provider,
     Route,
     RouteStep,
+    RowWarning,
     Snapshot,
     Target,
     Timeouts,
 )
-from gateway.routing.snapshot import Warning as LeftOut
 from gateway.routing.strategies import STRATEGIES
 from gateway.store import field_values, thread
 from gateway.store.credentials import credential_of
@@ -131,7 +131,7 @@ class _Compiler:
 
     def __init__(self, version: int) -> None:
         self.version = version
-        self.warnings: list[LeftOut] = []
+        self.warnings: list[RowWarning] = []
         self.broken: set[tuple[type[models.RegistryRow], int]] = set()
         self.providers: dict[int, Provider] = {}
         self.models: dict[int, Model] = {}
@@ -142,7 +142,7 @@ class _Compiler:
     def options(self, options: Options) -> None:
         """Add warnings for invalid settings."""
         self.warnings += [
-            LeftOut(row=f"setting `{name}`", reason=value.problem)
+            RowWarning(row=f"setting `{name}`", reason=value.problem)
             for name, value in options.values.items()
             if value.problem
         ]
@@ -165,7 +165,7 @@ class _Compiler:
         keys = self._compile_rows(rows, lambda row: key_value(row, teams))
         guardrails, disabled_guardrails = guardrail_values(models.Guardrail.objects.in_order())
         self.warnings += [
-            LeftOut(row=f"guardrail `{name}`", reason=guardrail.fault)
+            RowWarning(row=f"guardrail `{name}`", reason=guardrail.fault)
             for name, guardrail in guardrails.items()
             if guardrail.fault
         ]
@@ -219,7 +219,7 @@ class _Compiler:
     def _warn(self, row: models.RegistryRow, reason: str) -> None:
         kind = str(row._meta.verbose_name)
         ref = f" ({row.source_ref})" if row.source_ref else ""
-        self.warnings.append(LeftOut(row=f"{kind} `{row}`{ref}", reason=reason))
+        self.warnings.append(RowWarning(row=f"{kind} `{row}`{ref}", reason=reason))
 
     def _compile_provider(
         self, row: models.Provider, entered_credential: str | None = None
@@ -378,12 +378,12 @@ class _Compiler:
             return route
         route_label = f"route `{route.name}`"
         self.warnings += [
-            LeftOut(row=route_label, reason=f"its fallback `{name}` is not a route")
+            RowWarning(row=route_label, reason=f"its fallback `{name}` is not a route")
             for name in unknown
         ]
         if shadow_missing:
             reason = f"its shadow `{route.shadow}` is not a route"
-            self.warnings.append(LeftOut(row=route_label, reason=reason))
+            self.warnings.append(RowWarning(row=route_label, reason=reason))
         by_kind = {
             name: tuple(n for n in names if n in routes)
             for name, names in route.fallbacks_by_kind.items()
