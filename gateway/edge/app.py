@@ -86,7 +86,7 @@ _WHOLE_CALL_CLIENTS = re.compile(
 )
 # In embeddings, Mistral's SDKs require an id, which OpenAI's responses do not have.
 _WHOLE_CALL_DIALECTS = frozenset({"openai_chat", "openai_embeddings"})
-# Digits in the length of a body that counts towards the memory of large bodies.
+# Digits in the length of a body that counts toward the memory of large bodies.
 _LARGE_DIGITS = 7
 # Maximum body size of Ollama's `/api/show`.
 _MAX_SHOW_BYTES = 64 * 1024

@@ -30,7 +30,7 @@ _KEY_LIKE = re.compile(
     """,
     re.VERBOSE,
 )
-_LABELLED_SECRET = re.compile(
+_LABELED_SECRET = re.compile(
     r"""(?P<label>\b(?:bearer|basic)[ ]{1,4}
       | \b(?:x-)?(?:goog-)?api[-_]?key["']{0,2}[ ]{0,4}[:=][ ]{0,4}["']?
       | \b(?:access[-_]?token|authorization|password|secret)["']{0,2}[ ]{0,4}[:=][ ]{0,4}["']?
@@ -71,7 +71,7 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
         if len(secret) >= MIN_SECRET and secret in text:
             text = text.replace(secret, MASK)
     text = text[:MAX_CHARS]
-    text = _LABELLED_SECRET.sub(rf"\g<label>{MASK}", text)
+    text = _LABELED_SECRET.sub(rf"\g<label>{MASK}", text)
     return _KEY_LIKE.sub(MASK, text)
 
 

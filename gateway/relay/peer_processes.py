@@ -110,7 +110,7 @@ class PeerProcesses:
         return [n for n in names if n.endswith(_SUFFIX) and n != self._name + _SUFFIX]
 
     def _send_notification(self, replies: socket.socket, name: str, reply_name: str) -> bool:
-        """Send a notification; return whether to wait for its acknowledgement."""
+        """Send a notification; return whether to wait for its acknowledgment."""
         try:
             replies.settimeout(0)
             replies.sendto(_CHANGED_MESSAGE + reply_name.encode(), self._socket_address(name))

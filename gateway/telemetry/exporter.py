@@ -68,7 +68,7 @@ class Consumer(Protocol):
     bodies: bool
 
     def use_snapshot(self, snapshot: Snapshot) -> None:
-        """Set the providers by which records are labelled."""
+        """Set the providers by which records are labeled."""
 
     def consume(self, batch: Sequence[QueuedRecord]) -> None:
         """Handle one batch. May block and raise."""
@@ -98,7 +98,7 @@ class RecordExporter:
         self._thread = RestartingThread("telemetry", self._run, self._stop)
 
     def use_snapshot(self, snapshot: Snapshot) -> None:
-        """Set the providers by which records are labelled."""
+        """Set the providers by which records are labeled."""
         for consumer in self._consumers:
             consumer.use_snapshot(snapshot)
 

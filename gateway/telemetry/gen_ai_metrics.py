@@ -55,7 +55,7 @@ class MetricConsumer:
         )
 
     def use_snapshot(self, snapshot: Snapshot) -> None:
-        """Set the providers by which values are labelled."""
+        """Set the providers by which values are labeled."""
         self._labels = provider_labels(snapshot)
 
     def consume(self, batch: Sequence[QueuedRecord]) -> None:

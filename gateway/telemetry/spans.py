@@ -46,7 +46,7 @@ class SpanConsumer:
         self._labels: Mapping[str, ProviderLabel] = {}
 
     def use_snapshot(self, snapshot: Snapshot) -> None:
-        """Set the providers by which spans are labelled."""
+        """Set the providers by which spans are labeled."""
         self._labels = provider_labels(snapshot)
 
     def consume(self, batch: Sequence[QueuedRecord]) -> None:

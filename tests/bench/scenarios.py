@@ -127,7 +127,7 @@ def goals() -> list[Goal]:
     for shape, metric, maximum, unit in (
         ("unary-1", "added_ms", 1.0, "ms"),
         ("stream-first", "first_added_ms", 2.0, "ms"),
-        # Nagle's algorithm with delayed acknowledgements would add 40 ms.
+        # Nagle's algorithm with delayed acknowledgments would add 40 ms.
         ("stream-first", "added_ms", 10.0, "ms"),
         ("stream-4x20", "chunk_added_ms", 10.0, "ms"),
         ("streams-1000", "kb_per_stream", 50.0, "kB"),

@@ -260,7 +260,7 @@ def test_an_invalid_message_gets_an_error_and_the_connection_stays(
         assert send_turn(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
 
 
-def test_an_acknowledgement_needs_no_response(site: ResponseNodes) -> None:
+def test_an_acknowledgment_needs_no_response(site: ResponseNodes) -> None:
     with open_websocket(site.gateway) as socket:
         socket.send(json.dumps({"type": "response.processed", "response_id": "resp_1"}))
         assert send_turn(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"

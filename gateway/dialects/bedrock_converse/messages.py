@@ -43,7 +43,7 @@ from gateway.dialects.shared.render_context import PLACEHOLDER_TEXT
 # after their calls.
 
 _DOCUMENT_CAPTION = "See the document."
-_ACKNOWLEDGEMENT = "(noted)"
+_ACKNOWLEDGMENT = "(noted)"
 # Maximum number of blocks of a type in one message (docs.aws.amazon.com, Message, 2026).
 _MAX_PER_MESSAGE = {"document": 5, "image": 20}
 # Block types that the API accepts from users only.
@@ -188,7 +188,7 @@ def _split_by_media_count(context: RenderContext, content: list[Json]) -> list[J
     messages: list[Json] = []
     for user_content in contents:
         if messages:
-            messages.append({"role": "assistant", "content": [{"text": _ACKNOWLEDGEMENT}]})
+            messages.append({"role": "assistant", "content": [{"text": _ACKNOWLEDGMENT}]})
         _add_document_caption(context, user_content)
         messages.append({"role": "user", "content": user_content})
     return messages
@@ -222,7 +222,7 @@ def _separate_results(
     )
     return [
         {"role": "user", "content": result_blocks},
-        {"role": "assistant", "content": [{"text": _ACKNOWLEDGEMENT}]},
+        {"role": "assistant", "content": [{"text": _ACKNOWLEDGMENT}]},
         *_split_by_media_count(context, media_and_text_blocks),
     ]
 

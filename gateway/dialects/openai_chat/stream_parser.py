@@ -361,7 +361,7 @@ class ChatStreamParser:
     # --- ends ------------------------------------------------------------------------
 
     def _end_stream(self, *, done_received: bool) -> list[Event]:
-        """End if the provider signalled the end in any way, else Failed for a truncated stream."""
+        """End if the provider signaled the end in any way, else Failed for a truncated stream."""
         is_complete = done_received or (self._finish is not None and not self._passed.any_open)
         if not self._started or not is_complete:
             return self._fail_stream(TRUNCATED)

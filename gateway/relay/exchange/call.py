@@ -166,7 +166,7 @@ class Exchange:
         client_request_id: the id that the client sent; empty if it sent none.
         echoed_id: the id in the response headers: the client's, if it sent one.
         max_items: maximum number of messages, parts, calls, results and tools in a request.
-        large_body_bytes: what its body counts towards the memory of large bodies; 0 for others.
+        large_body_bytes: what its body counts toward the memory of large bodies; 0 for others.
         shadow_of: the request that this one repeats as shadow traffic; empty for a client's.
         prompt_tag: the tag in the log of its stored prompt, `prompt:<name>@<version>`, or empty.
         plan: how to serve it at a target that does not support such a request itself.

@@ -47,7 +47,7 @@ class Telemetry(Protocol):
         """Whether to export the spans of a trace; `parent` is the client's decision, if any."""
 
     def use_snapshot(self, snapshot: Snapshot) -> None:
-        """Set the providers by which spans are labelled."""
+        """Set the providers by which spans are labeled."""
 
     def export(self, record: LogRecord, *, sampled: bool) -> None:
         """Queue one record; never waits."""

@@ -17,7 +17,7 @@ Any other connection is closed.
 A request is sent again if no byte of it was written to a socket, because the idle
 connection turned out to be closed, or had data pending, at the time of writing; or if
 the upstream closed the connection before a byte of the request had reached it, according
-to its acknowledgements (an idle timeout that crosses the request in flight). In any other
+to its acknowledgments (an idle timeout that crosses the request in flight). In any other
 case the upstream may have read the request and begun (paid) work on it, whatever
 the socket reports later; so a failure is reported, and only GET and HEAD, which change
 nothing, are sent once more on a new connection.

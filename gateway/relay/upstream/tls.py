@@ -1,4 +1,4 @@
-"""TLS towards providers: contexts, and what a failure means."""
+"""TLS toward providers: contexts, and what a failure means."""
 
 from __future__ import annotations
 
