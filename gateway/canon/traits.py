@@ -27,7 +27,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         efforts: reasoning efforts accepted, weakest first; empty if none.
         effort_default: the effort of a request without one; empty if unknown.
         effort_map: canonical effort -> the provider's value, where the provider
-            documents a coarser scale; only `minimal` is sent as such without a report.
+            documents a coarser scale; reported, except for `minimal`.
         reasoning_request: the field that requests reasoning from a Chat provider:
             `reasoning_effort`, `thinking` (`{type}` object and effort),
             `reasoning` (OpenRouter's object), `none`.
