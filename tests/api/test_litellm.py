@@ -169,6 +169,7 @@ def logged_spend(api: Client) -> Client:
             outcome="ok" if usd else "error",
             error_kind="" if usd else "upstream_error",
             duration_ms=1500,
+            tags=["batch"],
             input_tokens=10,
             cache_read_tokens=5,
             output_tokens=7,
@@ -200,6 +201,7 @@ def test_requests_are_listed_with_their_cost(logged_spend: Client) -> None:
     )
     assert first["endTime"] > first["startTime"]
     assert (first["status"], first["model_group"]) == ("success", "fast")
+    assert first["request_tags"] == ["batch"]
     assert (failed_row["status"], failed_row["spend"]) == ("failure", 0.0)
     assert failed_row["metadata"]["spend_known"] is False
 

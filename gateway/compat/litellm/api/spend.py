@@ -177,7 +177,7 @@ def _spend_log_row(row: RequestLog, owners: Owners) -> dict[str, Any]:
         "metadata": _row_metadata(row),
         "cache_hit": str(row.cache in _HITS),
         "cache_key": "",
-        "request_tags": [],
+        "request_tags": row.tags,
         "team_id": team or None,
         "organization_id": None,
         "end_user": row.end_user or None,
