@@ -222,9 +222,7 @@ PARAMS: dict[str, Key] = {
     **unsupported_keys("use_litellm_proxy", "write litellm_proxy/MODEL with its api_base"),
     **unsupported_keys("merge_reasoning_content_in_choices", "reasoning is in a separate field"),
     **planned_keys("keepalive_seconds allow_client_keepalive_override", reasons.PINGS),
-    **unsupported_keys(
-        "stream_options", "usage is always requested, and returned to clients that request it"
-    ),
+    **unsupported_keys("stream_options", reasons.STREAM_USAGE),
     **supported_keys("ssl_verify", reasons.AUTHORITIES),
     **supported_keys("ssl_certificate", reasons.CLIENT_CERTIFICATE),
     **unsupported_keys("model_info id", "set it next to litellm_params"),

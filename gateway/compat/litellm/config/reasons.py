@@ -34,6 +34,10 @@ CODE = "code is not loaded from configuration files"
 PLAIN_AGENTS = "Claude Code uses /v1/messages like any client"
 PINGS = "an idle stream has a keep-alive every 15 s; the interval cannot be set"
 PRICED = "only prices per token are read; others come from the price list"
+STREAM_USAGE = (
+    "streams end with the usage for clients that request it; otherwise, tokens of a stream that "
+    "passes through are estimated"
+)
 WINDOWS = (
     "periods are a day, a week, a month or unlimited; others are rounded up to the next of these"
 )

@@ -319,7 +319,7 @@ GENERAL_KEYS: dict[str, Key] = {
     ),
     **unsupported_keys("disable_spend_logs disable_error_logs", "every request is logged"),
     **unsupported_keys("cancel_on_disconnect", "a call always ends when its client disconnects"),
-    **unsupported_keys("always_include_stream_usage", "usage is always requested"),
+    **unsupported_keys("always_include_stream_usage", reasons.STREAM_USAGE),
     **unsupported_keys("enable_drain_endpoint drain_endpoint_token", "SIGTERM starts draining"),
     **unsupported_keys(
         "disable_master_key_return disable_adding_master_key_hash_to_db",
