@@ -45,6 +45,7 @@ FORBIDDEN = {
     ),
     r"hx-(?:vals|headers)[\w:]*\s*=\s*[\"']js:": "js: needs eval",
     r"<script(?![^>]*\bsrc=)(?![^>]*type=[\"']application/json)[^>]*>": "inline scripts are refused",
+    r"<th\b(?![^>]*\bscope=)": "without a scope, a screen reader guesses what a header is for",
     r"https?://(?!\{\{|localhost|127\.0\.0\.1|www\.w3\.org)[a-z0-9.-]+[^\"'<\s]*\.(?:js|css|woff2?)": (
         "files of others lie under static/vendor"
     ),

@@ -36,7 +36,7 @@ class PromptForm(forms.Form):
     )
     temperature = forms.FloatField(label=_("Temperature"), required=False, min_value=0, max_value=2)
     top_p = forms.FloatField(label=_("Top p"), required=False, min_value=0, max_value=1)
-    max_tokens = forms.IntegerField(label=_("Maximum tokens"), required=False, min_value=1)
+    max_tokens = forms.IntegerField(label=_("Max output tokens"), required=False, min_value=1)
     stop = forms.CharField(
         label=_("Stop sequences"),
         required=False,
