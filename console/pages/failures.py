@@ -88,8 +88,8 @@ def _render_page(request: HttpRequest, status: int, title: str, message: str) ->
     if user is None or not user.is_authenticated:
         return _minimal_page(request, status, title, message)
     entry = list_of(request)
-    context = {"page": entry.page if entry else "", "title": title, "message": message}
-    context["list"] = entry
+    context = {"title": title, "message": message, "list": entry}
+    context["page"] = entry.page if entry else ""
     return render(request, "console/failures/page.html", context, status=status)
 
 
