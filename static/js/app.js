@@ -32,7 +32,7 @@ async function copy(button) {
     return;
   }
   const label = button.querySelector("span") || button;
-  const message = document.getElementById("live").dataset.copiedLabel;
+  const message = root.dataset.copiedLabel;
   announce(message);
   if (label.textContent.trim()) {
     // A second click within the time must not take the message for the label.

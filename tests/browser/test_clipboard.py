@@ -50,6 +50,13 @@ def test_a_copy_button_keeps_its_icon(signed_in: Page, site_with_data: Site) -> 
     expect(button.locator("svg")).to_be_visible()
 
 
+def test_a_copy_button_works_outside_of_the_console(page: Page) -> None:
+    page.goto("/docs/openai_chat_completions")
+    button = page.locator("[data-copy]").first
+    button.click()
+    expect(button).to_have_text("Copied")
+
+
 def test_two_clicks_on_copy_do_not_keep_the_message(signed_in: Page) -> None:
     signed_in.goto("/console/route-yaml/demo")
     button = signed_in.locator("[data-copy]")

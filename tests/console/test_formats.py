@@ -112,5 +112,5 @@ def test_pages_are_in_one_language(admin_client: Client, language: str) -> None:
     """Django and allauth translate some words, such as "Key" and "Clear"."""
     page = admin_client.get("/console/requests", headers={"accept-language": language})
     text = page.content.decode()
-    assert '<html lang="en">' in text
+    assert '<html lang="en" ' in text
     assert "Schlüssel" not in text
