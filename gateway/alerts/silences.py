@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from gateway import audit
 from gateway.models.alert import AlertEvent, AlertSilence
+from gateway.models.registry import is_single_line
 
 MAX_HOURS = 24 * 365
 # Silences that ended this long ago are deleted.
@@ -27,7 +28,7 @@ def create_silence(
     if not 0 < hours <= MAX_HOURS:
         raise ValueError(f"hours must be above 0 and at most {MAX_HOURS}")
     for name, text in (("subject", subject), ("comment", comment)):
-        if len(text) > 300 or not text.isprintable():
+        if len(text) > 300 or not is_single_line(text):
             raise ValueError(f"{name} must be text of at most 300 characters in one line")
     now = timezone.now()
     AlertSilence.objects.ended_before(now - KEEP_ENDED).delete()

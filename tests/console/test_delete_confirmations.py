@@ -97,6 +97,16 @@ def assert_asks(client: Client, page_url: str, url: str, question: str) -> None:
     assert f'href="{page_url}"' in text, "Cancel leads back"
 
 
+@pytest.mark.parametrize(("comment", "status"), [("until\u00a08 pm", 302), ("a\x1bb", 422)])
+def test_a_comment_of_a_silence_is_one_line(
+    admin_client: Client, comment: str, status: int
+) -> None:
+    fields = {"hours": "1", "comment": comment}
+    response = admin_client.post(reverse("alert-silence-add"), fields)
+    assert response.status_code == status
+    assert AlertSilence.objects.exists() == (status == 302)
+
+
 def test_a_silence_ends_after_a_confirmation(admin_client: Client) -> None:
     row = AlertSilence.objects.create(subject="demo", ends_at=timezone.now() + timedelta(hours=2))
     url = reverse("alert-silence-delete", args=[row.pk])

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from console.optimistic_lock import OptimisticLock
 from gateway.alerts.silences import MAX_HOURS
 from gateway.models.alert import AlertChannel, AlertEvent
+from gateway.models.registry import single_line
 from gateway.store.alert_thresholds import RANGES, AlertThresholds
 from gateway.store.options import Options
 
@@ -123,6 +124,9 @@ class SilenceForm(forms.Form):
         label=_("Subject"),
         max_length=300,
         required=False,
+        validators=[single_line],
         help_text=_("The subject of an alert, as in its messages. Leave empty for all."),
     )
-    comment = forms.CharField(label=_("Comment"), max_length=300, required=False)
+    comment = forms.CharField(
+        label=_("Comment"), max_length=300, required=False, validators=[single_line]
+    )
