@@ -21,7 +21,11 @@ from gateway.canon.traits import Traits
 from gateway.framing.sse import Frame
 
 Verb = Literal["generate", "count_tokens", "embed", "passthrough"]
-Framing = Literal["sse", "array", "ndjson", "eventstream", "whole_calls", "api_v1", "invoke"]
+Framing = Literal[
+    "sse", "array", "ndjson", "eventstream", "whole_calls", "thinking_chunks", "api_v1", "invoke"
+]
+# Chat streams that have all tool calls in one event.
+WHOLE_CALL_FRAMINGS = frozenset({"whole_calls", "thinking_chunks"})
 
 
 # Top-level fields of a request -> its last user text; empty where it is not unambiguous.
@@ -68,10 +72,12 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True):
         reasoning_display: how the client sees reasoning: `none`, `summary`, `raw`.
         reasoning_field: the Chat field that carries it: `reasoning_content`,
             `reasoning`, or `both`; `reasoning_details` adds each reasoning part with its
-            state to `reasoning`, for clients that send them back; `none` hides it.
+            state to `reasoning`, for clients that send them back; `thinking`: chunks of the
+            content; `none` hides it.
         framing: how the stream is framed where a dialect has several forms: `sse`, the
             elements of one JSON `array` (Gemini without `alt=sse`), `whole_calls`: Chat with
-            all tool calls in one event and the usage in the last one, or `api_v1`: Chat as
+            all tool calls in one event and the usage in the last one, `thinking_chunks`: the
+            same with reasoning in chunks of the content, or `api_v1`: Chat as
             OpenRouter sends it (its paths start with `/api/v1`), with the field `reasoning`,
             always with the usage, and with errors in its form. `invoke`: Messages of Amazon
             Bedrock's InvokeModel, whose events the edge encodes.
@@ -89,7 +95,7 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool = False
     reasoning_display: Literal["none", "summary", "raw"] = "summary"
     reasoning_field: Literal[
-        "reasoning_content", "reasoning", "both", "reasoning_details", "none"
+        "reasoning_content", "reasoning", "both", "reasoning_details", "thinking", "none"
     ] = "reasoning_content"
     framing: Framing = "sse"
     endpoint: str = ""

@@ -78,11 +78,13 @@ MAX_CHECKED_BYTES = 4 * 1024 * 1024
 # User agents of clients that fail on a part of a tool call, because they require a function's
 # name in each event of a stream: Mistral's SDKs, the older one for TypeScript, xAI's provider of
 # the AI SDK. Its provider for Mistral reads the usage only in the form of Mistral's last event.
+# Mistral's clients read reasoning only in chunks of the content, which older versions reject.
 # With Mistral's SDKs, Pydantic AI also requires all calls in one event
 # (https://github.com/mistralai/client-python/blob/main/src/mistralai/client/models/functioncall.py,
 # https://github.com/vercel/ai/blob/main/packages/xai/src/xai-chat-language-model.ts).
 _WHOLE_CALL_CLIENTS = re.compile(
-    r"^mistral-client-|@mistralai/mistralai|\bai-sdk[/-](?:mistral|xai)/"
+    r"(?P<thinking_chunks>^mistral-client-\w+/(?:[2-9]|\d\d)|\bai-sdk[/-]mistral/(?:[3-9]|\d\d))"
+    r"|^mistral-client-|@mistralai/mistralai|\bai-sdk[/-](?:mistral|xai)/"
 )
 # In embeddings, Mistral's SDKs require an id, which OpenAI's responses do not have.
 _WHOLE_CALL_DIALECTS = frozenset({"openai_chat", "openai_embeddings"})
@@ -170,10 +172,10 @@ def new_call(
     elif endpoint.model:
         exchange.path_model, exchange.stream = endpoint.model, endpoint.stream
         exchange.framing = "invoke"
-    elif endpoint.dialect in _WHOLE_CALL_DIALECTS and _WHOLE_CALL_CLIENTS.search(
-        headers.get("user-agent", "")
+    elif endpoint.dialect in _WHOLE_CALL_DIALECTS and (
+        client_name := _WHOLE_CALL_CLIENTS.search(headers.get("user-agent", ""))
     ):
-        exchange.framing = "whole_calls"
+        exchange.framing = client_name.lastgroup or "whole_calls"  # type: ignore[assignment]
     exchange.client_ip = (scope.get("client") or ("",))[0]
     if runtime.telemetry is not None:
         exchange.trace, exchange.unsampled_traceparent = sample_trace(headers, runtime.telemetry)

@@ -77,7 +77,7 @@ STREAM_FORMATS: dict[str, StreamFormat] = {
     ),
 }
 # Chat as clients of Mistral, xAI and OpenRouter read it: only the content of events differs.
-for name in ("whole_calls", "api_v1"):
+for name in ("whole_calls", "thinking_chunks", "api_v1"):
     STREAM_FORMATS[name] = STREAM_FORMATS["sse"]
 # Server-sent events until they are sent to the client.
 STREAM_FORMATS["invoke"] = msgspec.structs.replace(

@@ -14,6 +14,7 @@ from gateway.routing.cache_policy import CachePolicy
 from tests.relay.harness import DONE, chunk, completion, gateway, provider, route, snapshot, sse
 
 PATH = "/v1/chat/completions"
+HELLO = (chunk("hello"), chunk(finish="stop"))
 SDK = {"user-agent": "mistral-client-python/3.7.0"}
 CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"city":"Oslo"}'}}
 MESSAGES: list[dict[str, Any]] = [
@@ -128,3 +129,44 @@ async def test_the_request_has_the_form_of_the_target(tmp_path: Path) -> None:
     assert "prefix" not in sent["messages"][1]
     assert sent["messages"][1]["tool_calls"] == [CALL]
     assert sent["messages"][2] == {"role": "tool", "tool_call_id": "a", "content": "sun"}
+
+
+THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "hmm"}]}
+
+
+def reasoned(*, stream: bool) -> httpx.Response:
+    if not stream:
+        message = {"role": "assistant", "content": "hello", "reasoning_content": "hmm"}
+        return completion(choices=[{"index": 0, "message": message, "finish_reason": "stop"}])
+    delta = {"reasoning_content": "hmm"}
+    return sse(chunk(choices=[{"index": 0, "delta": delta}]), *HELLO, DONE)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("user_agent", "shows_chunks"),
+    [
+        ("mistral-client-python/3.7.0", True),
+        ("mistral-client-typescript/2.7.0", True),
+        ("ai/6.0.9 ai-sdk/mistral/3.0.69 ai-sdk/provider-utils/4.0.56 runtime/node.js/v20", True),
+        ("ai-sdk-mistral/4.0.87 ai-sdk-provider-utils/5.0.81 node.js/v20.20.2", True),
+        # Older ones reject chunks of a type that they do not know.
+        ("mistral-client-python/1.8.0", False),
+        ("ai/7.0.173 ai-sdk/xai/4.0.60 ai-sdk/provider-utils/5.0.31 runtime/node.js/v22", False),
+    ],
+)
+async def test_reasoning_is_a_chunk_of_the_content(
+    tmp_path: Path, user_agent: str, shows_chunks: bool, stream: bool
+) -> None:
+    registry = snapshot(route("m", provider("up", preset="deepseek")))
+    request = {"model": "m", "stream": stream, "messages": MESSAGES[:1]}
+    async with gateway(tmp_path, registry, up=lambda _: reasoned(stream=stream)) as live:
+        reply = await live.post(PATH, request, headers={"user-agent": user_agent})
+    if stream:
+        contents = [delta["content"] for delta in deltas(reply.body) if delta.get("content")]
+        assert contents == ([[THINKING], "hello"] if shows_chunks else ["hello"])
+    else:
+        content = reply.json()["choices"][0]["message"]["content"]
+        chunks = [THINKING, {"type": "text", "text": "hello"}]
+        assert content == (chunks if shows_chunks else "hello")
+    assert (b"reasoning_content" in reply.body) is not shows_chunks

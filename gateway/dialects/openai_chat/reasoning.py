@@ -326,13 +326,18 @@ def _render_thinking_chunk(context: ChatRenderContext, part: Reasoning) -> list[
     reasoning_text = _replayable_text(context, part, required=False)
     if not reasoning_text:
         return []
-    chunk: Json = {"type": "thinking", "thinking": [{"type": "text", "text": reasoning_text}]}
+    chunk = thinking_chunk(reasoning_text)
     signature = part.signature
     if signature is not None and signature.kind == DETAILS:
         context.drop(part.path, "the state of another provider's reasoning")
     elif signature is not None and signature.value:
         chunk["signature"] = signature.value
     return [{**chunk, "closed": True}]
+
+
+def thinking_chunk(text: str) -> Json:
+    """Reasoning as Mistral sends it: a chunk of the content."""
+    return {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
 
 
 def _replayable_text(context: ChatRenderContext, part: Reasoning, *, required: bool) -> str:
@@ -375,6 +380,10 @@ def _decode_details(context: ChatRenderContext, part: Reasoning, value: str) -> 
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         context.drop(part.path, "the reasoning state was changed and cannot be decoded")
         return []
+
+
+# The field of Mistral's clients, whose content has the reasoning in chunks.
+THINKING_CHUNKS = ("thinking",)
 
 
 def reasoning_fields(context: ResponseContext) -> tuple[str, ...]:

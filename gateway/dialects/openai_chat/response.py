@@ -29,8 +29,10 @@ from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_chat.parts import FINGERPRINT, MODERATION, NAME, render_citation
 from gateway.dialects.openai_chat.reasoning import (
     DETAILS,
+    THINKING_CHUNKS,
     reasoning_fields,
     render_reasoning_detail,
+    thinking_chunk,
 )
 from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
@@ -163,7 +165,12 @@ def render_logprobs(tokens: Sequence[Json], *, is_refusal: bool) -> Json:
 def _render_message(builder: _MessageBuilder, context: ResponseContext) -> Json:
     message: Json = {"role": "assistant", "content": builder.text, "refusal": builder.refusal}
     if builder.reasoning:
-        message |= dict.fromkeys(reasoning_fields(context), builder.reasoning)
+        fields = reasoning_fields(context)
+        if fields == THINKING_CHUNKS:
+            text_chunks = [{"type": "text", "text": builder.text}] if builder.text else []
+            message["content"] = [thinking_chunk(builder.reasoning), *text_chunks]
+        else:
+            message |= dict.fromkeys(fields, builder.reasoning)
     if (
         builder.details
         and context.reasoning_field == DETAILS

@@ -25,12 +25,14 @@ from gateway.canon.fold import unfold_response
 from gateway.canon.json_values import dict_items
 from gateway.canon.request import Citation
 from gateway.canon.response import Finish, Response, Usage, merge_usage
-from gateway.dialects.base import ErrorReply, ResponseContext
+from gateway.dialects.base import WHOLE_CALL_FRAMINGS, ErrorReply, ResponseContext
 from gateway.dialects.openai_chat.parts import NAME, Json, render_citation
 from gateway.dialects.openai_chat.reasoning import (
     DETAILS,
+    THINKING_CHUNKS,
     reasoning_fields,
     render_reasoning_detail,
+    thinking_chunk,
 )
 from gateway.dialects.openai_chat.response import (
     render_finish,
@@ -78,7 +80,7 @@ class ChatStreamRenderer:
         self._block = BlockStart(kind="text")
         self._call_count = 0
         self._call_is_empty = True
-        self._sends_whole_calls = context.framing == "whole_calls"
+        self._sends_whole_calls = context.framing in WHOLE_CALL_FRAMINGS
         self._whole_calls: list[Json] = []
         self._whole_call_texts: list[str] = []
         self._refused = False
@@ -150,6 +152,8 @@ class ChatStreamRenderer:
             return self._render_refusal(text)
         if kind == "reasoning" and self._reasoning_fields:
             self._reasoning_texts.append(text)
+            if self._reasoning_fields == THINKING_CHUNKS:
+                return self._render_chunk({"content": [thinking_chunk(text)]})
             return self._render_chunk(dict.fromkeys(self._reasoning_fields, text))
         return b""
 

@@ -10,7 +10,7 @@ from gateway.canon.embeddings import EmbedRequest, EmbedResponse, pack_vector, u
 from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.canon.json_values import decode_or_none
 from gateway.canon.response import Usage
-from gateway.dialects.base import ResponseContext
+from gateway.dialects.base import WHOLE_CALL_FRAMINGS, ResponseContext
 from gateway.dialects.openai_embeddings.request import Json
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
 from gateway.dialects.shared.reported_cost import parse_reported_cost
@@ -106,7 +106,7 @@ def render_embed(response: EmbedResponse, request: EmbedRequest, context: Respon
         ],
         "model": context.model,
     }
-    if context.framing == "whole_calls":
+    if context.framing in WHOLE_CALL_FRAMINGS:
         # Mistral's, whose SDKs require it.
         body["id"] = f"embd-{context.id}"
     if response.usage is not None and (tokens := response.usage.prompt_tokens) is not None:

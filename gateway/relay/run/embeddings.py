@@ -16,7 +16,7 @@ from gateway.canon.embeddings import EmbedRequest, EmbedResponse
 from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
 from gateway.dialects import DIALECTS, EMBED_DIALECTS
-from gateway.dialects.base import Dialect, EmbedProvider, ResponseContext
+from gateway.dialects.base import WHOLE_CALL_FRAMINGS, Dialect, EmbedProvider, ResponseContext
 from gateway.providers import edits as profile_edits
 from gateway.relay.exchange.call import Call, Client, Header
 from gateway.relay.exchange.usage_estimate import usage_of
@@ -71,7 +71,7 @@ def prepare(call: Call, route: Route, target: Target) -> PreparedRequest:
     is_same_dialect = exchange.dialect.name == dialect_for(provider).name
     # In dialects with the model in the path, each input of a batch repeats the model.
     passes = provider.passthrough and is_same_dialect and not exchange.dialect.model_in_path
-    if exchange.framing == "whole_calls":
+    if exchange.framing in WHOLE_CALL_FRAMINGS:
         passes = passes and target.model.traits.whole_calls
     if passes:
         path = exchange.dialect.passthrough_paths.get(exchange.endpoint, path)

@@ -141,6 +141,8 @@ def response_context(call: Call) -> ResponseContext:
     reasoning_field: str = route.reasoning_field if route else "reasoning_content"
     if exchange.framing == "api_v1" and reasoning_field == "reasoning_content":
         reasoning_field = "both"  # OpenRouter's name is `reasoning`
+    elif exchange.framing == "thinking_chunks" and reasoning_field == "reasoning_content":
+        reasoning_field = "thinking"
     if not call.attempt.passthrough:
         request = exchange.request
         echo = exchange.dialect.read_echo(exchange.body) | exchange.echoed_fields

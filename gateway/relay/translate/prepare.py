@@ -21,7 +21,7 @@ from gateway.canon.signature import FOREIGN_CITATIONS, TOKEN_STARTS
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.anthropic_messages import threads
-from gateway.dialects.base import Dialect, RenderedRequest, Verb
+from gateway.dialects.base import WHOLE_CALL_FRAMINGS, Dialect, RenderedRequest, Verb
 from gateway.dialects.openai_responses.stored_responses import with_encrypted_reasoning
 from gateway.dialects.shared.server_tools import responses_type
 from gateway.dialects.shared.web_search import NAME as WEB_SEARCH
@@ -363,7 +363,7 @@ def uses_passthrough(call: Call, target: Target, dialect: Dialect) -> bool:
     traits = target.model.traits
     if exchange.framing != exchange.dialect.framing and not (
         exchange.framing == "invoke"
-        or (exchange.framing == "whole_calls" and traits.whole_calls)
+        or (exchange.framing in WHOLE_CALL_FRAMINGS and traits.whole_calls)
         # OpenRouter itself, and providers with its request fields.
         or (exchange.framing == "api_v1" and traits.reasoning_request == "reasoning")
     ):

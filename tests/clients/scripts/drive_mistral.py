@@ -76,8 +76,10 @@ def user(content: str) -> Any:
 
 def message_text(message: Any) -> str:
     """Return the text of a response."""
-    assert isinstance(message.content, str)
-    return message.content
+    if isinstance(message.content, str):
+        return message.content
+    # With reasoning, the content is a list of chunks.
+    return "".join(chunk.text for chunk in message.content if chunk.type == "text")
 
 
 def result_of(call: Any) -> dict[str, Any]:
