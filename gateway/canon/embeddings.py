@@ -79,7 +79,10 @@ def text_inputs(request: EmbedRequest, provider: str) -> list[str]:
     texts = []
     for index, text in enumerate(request.inputs):
         if not isinstance(text, str):
-            reason = f"{provider} embeds text, not tokens; send the text"
+            reason = (
+                f"{provider} embeds text, not tokens; send the text "
+                "(LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)"
+            )
             raise _input_error(request, index, reason)
         texts.append(text)
     return texts
