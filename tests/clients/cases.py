@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.clients.client import Client
 from tests.clients.running import scenarios_of
-from tests.clients.table import CLIENTS, Client
+from tests.clients.table import CLIENTS
 from tests.clients.upstreams import UPSTREAMS
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.clients.client import Client
 from tests.clients.running import scenarios_of
-from tests.clients.table import CLIENTS, NOT_SERVED, Client
+from tests.clients.table import CLIENTS, NOT_SERVED
 from tests.clients.upstreams import UPSTREAMS
 
 TARGET = Path(__file__).resolve().parent.parent.parent / "docs" / "clients.md"

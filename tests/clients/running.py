@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.clients.client import Client
 from tests.clients.environments import node_modules, python_with
-from tests.clients.table import CLIENTS, Client
+from tests.clients.table import CLIENTS
 from tests.clients.upstreams import UPSTREAMS, GatewayStack
 from tests.clients.websocket_proxy import websocket_proxy
 

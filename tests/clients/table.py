@@ -5,88 +5,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from tests.clients.client import (
+    ANTHROPIC_KEY,
+    CHAT,
+    EVERY,
+    MESSAGES,
+    OPENAI_KEY,
+    REASONING_NAMES,
+    RESPONSES,
+    Client,
+)
+from tests.clients.javascript_table import JAVASCRIPT_CLIENTS
 
-TALK = ("text", "stream", "tools")
-ALL = (*TALK, "thinking")
 # Agents ask by streams always.
 AGENT = ("text", "tools", "thinking")
-EVERY = ("chat", "deepseek", "responses", "messages", "gemini", "ollama")
-
-
-@dataclass(frozen=True)
-class Client:
-    """A client library or agent, and how it is run.
-
-    Attributes:
-        title: its display name.
-        script: the file in `scripts/` that runs it; `.mjs` runs on Node.
-        variant: an argument of a script that runs several clients.
-        socket: whether it connects to the gateway by WebSocket only.
-        packages: requirements from PyPI; empty for packages of the development environment.
-        modules: requirements from npm.
-        dialect: the dialect of its requests.
-        base, key: the settings of its base URL and key, with `URL` for the gateway's address.
-        scenarios: the scenarios that are verified on each of `upstreams`.
-        upstreams: names of `UPSTREAMS`.
-        names: the routes it requests on an upstream, if not named after the upstream.
-        shell: an agent's built-in command tool and its argument; it gets no other tool.
-        known_failures: failures not caused by the gateway: `upstream scenario` and the reason.
-        notes: notes for users.
-    """
-
-    title: str
-    script: str
-    dialect: str
-    base: str
-    key: str
-    variant: str = ""
-    socket: bool = False
-    packages: tuple[str, ...] = ()
-    modules: tuple[str, ...] = ()
-    scenarios: tuple[str, ...] = ALL
-    upstreams: tuple[str, ...] = EVERY
-    names: Mapping[str, str] = field(default_factory=dict)
-    shell: tuple[str, str] | None = None
-    known_failures: Mapping[str, str] = field(default_factory=dict)
-    notes: str = ""
-
-    @property
-    def heavy(self) -> bool:
-        """Whether it needs packages that the development environment does not have."""
-        return bool(self.packages or self.modules)
-
-
 AT_V1, AT_ROOT = '`base_url="URL/v1"`', '`base_url="URL"`'
-AT_BASE_URL = '`baseURL: "URL/v1"`'
 AT_V1_OLD = '`api_base="URL/v1"`'
-OPENAI_KEY, ANTHROPIC_KEY = "`OPENAI_API_KEY`", "`ANTHROPIC_API_KEY`"
-CHAT, RESPONSES, MESSAGES = "openai_chat", "openai_responses", "anthropic_messages"
 LANGCHAIN_OPENAI = ("langchain-openai>=1.7,<2",)
 LANGGRAPH = ("langchain>=1.4,<2", "langgraph>=1.2,<2", *LANGCHAIN_OPENAI)
 LANGGRAPH += ("langchain-google-genai>=4.4,<5",)
 LLAMA_OPENAI = ("llama-index-llms-openai>=0.8,<0.9", "llama-index-llms-openai-like>=0.8,<0.9")
 # 1.82.7, 1.82.8 and 1.107.0 were malicious releases.
 LITELLM = ("litellm>=1.83,<1.84",)
+STRANDS = ("strands-agents[anthropic,gemini,ollama]>=1.62,<2",)
+HAYSTACK = ("haystack-ai>=3.4,<4", "anthropic-haystack>=8,<9")
 PYDANTIC_AI = ("pydantic-ai-slim[openai,anthropic,google]>=2.68,<3",)
 PYDANTIC_THINKING = (
     "Leaves out its setting `thinking` for models whose names it does not know: set "
     "`openai_reasoning_effort`."
 )
 AGENTS = ("openai-agents>=0.24,<0.25", *LITELLM)
-VERCEL = (
-    "ai@^7.0.173",
-    "@ai-sdk/openai@^4.0.118",
-    "@ai-sdk/anthropic@^4.0.105",
-    "@ai-sdk/google@^4.0.121",
-    "@ai-sdk/openai-compatible@^3.0.92",
-    "@ai-sdk/xai@^5.0.12",
-    "zod@^4",
-)
 WHOLE_CALLS = (
     "Requests are always translated, and the tool calls of a stream are sent in one event, except "
-    "for providers of the presets `mistral` and `xai`, which do so themselves."
+    "for providers of the presets `mistral` and `xai`, which do so themselves. Reasoning is a "
+    "thinking chunk of the content, as at Mistral."
 )
 TEXTS = ("text", "stream")
 # For clients that ask only for models of Anthropic's that they know.
@@ -275,6 +227,73 @@ CLIENTS: dict[str, Client] = {
         variant="google",
         packages=LANGGRAPH,
     ),
+    "langchain-openai-embeddings": Client(
+        "LangChain `OpenAIEmbeddings`",
+        "drive_langchain.py",
+        "openai_embeddings",
+        AT_V1,
+        OPENAI_KEY,
+        packages=LANGCHAIN_OPENAI,
+        scenarios=("embed",),
+        upstreams=EMBEDDERS,
+        notes="Set `check_embedding_ctx_length=False`: by default it sends token ids, which "
+        "Ollama, Cohere and Gemini models reject (400).",
+    ),
+    "strands-anthropic": Client(
+        "Strands Agents `AnthropicModel`",
+        "drive_strands.py",
+        MESSAGES,
+        AT_ROOT,
+        ANTHROPIC_KEY,
+        variant="anthropic",
+        packages=STRANDS,
+        notes="`OpenAIModel` sends `tools: []` if an agent has no tools, which OpenAI rejects.",
+    ),
+    "strands-gemini": Client(
+        "Strands Agents `GeminiModel`",
+        "drive_strands.py",
+        "gemini",
+        '`client_args={"http_options": {"base_url": "URL"}}`',
+        '`client_args={"api_key": "KEY"}`',
+        variant="gemini",
+        packages=STRANDS,
+    ),
+    "strands-ollama": Client(
+        "Strands Agents `OllamaModel`",
+        "drive_strands.py",
+        "ollama",
+        '`OllamaModel("URL")`',
+        '`ollama_client_args={"headers": {"Authorization": "Bearer KEY"}}`',
+        variant="ollama",
+        packages=STRANDS,
+    ),
+    "haystack-chat": Client(
+        "Haystack `OpenAIChatGenerator`",
+        "drive_haystack.py",
+        CHAT,
+        '`api_base_url="URL/v1"`',
+        OPENAI_KEY,
+        variant="chat",
+        packages=HAYSTACK,
+    ),
+    "haystack-responses": Client(
+        "Haystack `OpenAIResponsesChatGenerator`",
+        "drive_haystack.py",
+        RESPONSES,
+        '`api_base_url="URL/v1"`',
+        OPENAI_KEY,
+        variant="responses",
+        packages=HAYSTACK,
+    ),
+    "haystack-anthropic": Client(
+        "Haystack `AnthropicChatGenerator`",
+        "drive_haystack.py",
+        MESSAGES,
+        "`ANTHROPIC_BASE_URL=URL`",
+        ANTHROPIC_KEY,
+        variant="anthropic",
+        packages=HAYSTACK,
+    ),
     "llama-index-openai": Client(
         "LlamaIndex `OpenAI`",
         "drive_llamaindex.py",
@@ -283,13 +302,7 @@ CLIENTS: dict[str, Client] = {
         OPENAI_KEY,
         variant="openai",
         packages=LLAMA_OPENAI,
-        # It asks only for models of OpenAI's that it knows.
-        names={
-            "deepseek": "o3-mini",
-            "messages": "o3",
-            "gemini": "o4-mini",
-            "ollama": "o1",
-        },
+        names=REASONING_NAMES,
         notes="Accepts only known OpenAI model names: give the route such a name, or use "
         "`OpenAILike`.",
     ),
@@ -432,75 +445,7 @@ CLIENTS: dict[str, Client] = {
         notes="`api_base` has no `/v1`; LiteLLM derives the request from the route's name, so "
         "give the route the name of a Claude model.",
     ),
-    "vercel-responses": Client(
-        "Vercel AI SDK, `openai(ROUTE)` (its default)",
-        "drive_vercel.mjs",
-        RESPONSES,
-        AT_BASE_URL,
-        OPENAI_KEY,
-        variant="responses",
-        modules=VERCEL,
-        notes="Set `forceReasoning: true` if the route does not have the name of a reasoning model.",
-    ),
-    "vercel-chat": Client(
-        "Vercel AI SDK, `openai.chat(ROUTE)`",
-        "drive_vercel.mjs",
-        CHAT,
-        AT_BASE_URL,
-        OPENAI_KEY,
-        variant="chat",
-        modules=VERCEL,
-    ),
-    "vercel-anthropic": Client(
-        "Vercel AI SDK, `@ai-sdk/anthropic`",
-        "drive_vercel.mjs",
-        MESSAGES,
-        AT_BASE_URL,
-        ANTHROPIC_KEY,
-        variant="anthropic",
-        modules=VERCEL,
-    ),
-    "vercel-google": Client(
-        "Vercel AI SDK, `@ai-sdk/google`",
-        "drive_vercel.mjs",
-        "gemini",
-        '`baseURL: "URL/v1beta"`',
-        "`GOOGLE_GENERATIVE_AI_API_KEY`",
-        variant="google",
-        modules=VERCEL,
-    ),
-    "vercel-compatible": Client(
-        "Vercel AI SDK, `@ai-sdk/openai-compatible`",
-        "drive_vercel.mjs",
-        CHAT,
-        AT_BASE_URL,
-        "`apiKey:`",
-        variant="compatible",
-        modules=VERCEL,
-    ),
-    "vercel-xai": Client(
-        "Vercel AI SDK, `@ai-sdk/xai`",
-        "drive_vercel.mjs",
-        RESPONSES,
-        AT_BASE_URL,
-        "`XAI_API_KEY`",
-        variant="xai",
-        modules=VERCEL,
-        known_failures={
-            f"responses {scenario}": "it rejects OpenAI's reasoning items, which have no status"
-            for scenario in ("thinking", "memory")
-        },
-        notes="Older versions have `xai.chat(ROUTE)`: the gateway sends them the tool calls of a "
-        "stream in one event.",
-    ),
-    "ollama-js": Client(
-        "ollama (JavaScript)",
-        "drive_ollama.mjs",
-        "ollama",
-        '`host: "URL"`',
-        '`headers: { Authorization: "Bearer KEY" }`',
-        modules=("ollama@^0.6.4",),
-    ),
+    **JAVASCRIPT_CLIENTS,
     "codex": Client(
         "Codex CLI",
         "drive_codex.py",
@@ -559,8 +504,9 @@ NOT_SERVED = {
     "use `litellm_proxy/ROUTE`.",
     "Vercel AI SDK, `@ai-sdk/groq`": "it reads the usage of streams, and reasoning, from Groq's own "
     "fields: use `@ai-sdk/openai-compatible`.",
-    "Vercel AI SDK, `@ai-sdk/mistral`, images and reasoning": "it reads reasoning, and the messages "
-    "of errors, in Mistral's form, and sends images in that form also to OpenAI's models: use "
+    "Vercel AI SDK, `@ai-sdk/mistral`, images and reasoning": "it reads the messages of errors in "
+    "Mistral's form, sends images in that form also to OpenAI's models, and names itself only in "
+    "requests for streams, so that complete responses have no reasoning: use "
     "`@ai-sdk/openai-compatible`.",
     "LangChain `ChatMistralAI`, tools": "it requires streamed tool calls in Mistral's form, and "
     "its requests do not name it, so that it gets them from Mistral's models only: use "

@@ -20,7 +20,8 @@ import pytest
 from console.client_files.clients import CLIENTS as client_files
 from console.pages.connect.clients import Panel, panels
 from tests.clients.environments import ROOT, Unavailable, node_modules, python_with
-from tests.clients.table import CLIENTS, VERCEL
+from tests.clients.javascript_table import VERCEL
+from tests.clients.table import CLIENTS
 from tests.e2e.test_documentation import LIGHT_GUIDES
 from tests.e2e.test_up import UpProcess, running_up
 

@@ -6,9 +6,10 @@ import re
 
 from gateway.dialects import DIALECTS
 from tests.clients.cases import expected_results_of
+from tests.clients.client import Client
 from tests.clients.listing import TARGET, render_listing
 from tests.clients.running import SCRIPTS, route_of
-from tests.clients.table import CLIENTS, Client
+from tests.clients.table import CLIENTS
 from tests.clients.upstreams import UPSTREAMS
 from tests.each import each
 

@@ -58,6 +58,16 @@ def thinking(model: str) -> list[str]:
     return [turn(agent, history, prompt) for prompt in reasoning_prompts(model)]
 
 
+def embed(model: str) -> list[int]:
+    """Return the lengths of the vectors of two texts."""
+    from langchain_openai import OpenAIEmbeddings
+
+    client = OpenAIEmbeddings(
+        model=model, base_url=f"{BASE}/v1", api_key=KEY, check_embedding_ctx_length=False
+    )
+    return [len(vector) for vector in client.embed_documents(["a", "bbb"])]
+
+
 def turn(agent: Any, history: list[Any], prompt: str) -> str:
     """Send a prompt, run the called tools, and repeat until there are no calls."""
     history.append(HumanMessage(prompt))
@@ -72,4 +82,4 @@ def turn(agent: Any, history: list[Any], prompt: str) -> str:
 
 
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking)
+    main(text=text, stream=stream, tools=tools, thinking=thinking, embed=embed)

@@ -1,5 +1,7 @@
 // Vercel's AI SDK with the providers that people point at a gateway; it runs the tools itself.
+import { createAmazonBedrock } from "@ai-sdk/amazon-bedrock";
 import { createAnthropic } from "@ai-sdk/anthropic";
+import { createCohere } from "@ai-sdk/cohere";
 import { createGoogleGenerativeAI } from "@ai-sdk/google";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
@@ -14,6 +16,8 @@ const providers = {
   chat: (model) => openai.chat(model),
   anthropic: createAnthropic({ baseURL: `${base}/v1`, apiKey: key }),
   google: createGoogleGenerativeAI({ baseURL: `${base}/v1beta`, apiKey: key }),
+  cohere: createCohere({ baseURL: `${base}/v2`, apiKey: key }),
+  bedrock: createAmazonBedrock({ baseURL: base, apiKey: key, region: "us-east-1" }),
   xai: createXai({ baseURL: `${base}/v1`, apiKey: key }),
   compatible: createOpenAICompatible({ name: "dragoman", baseURL: `${base}/v1`, apiKey: key }),
 };
@@ -25,6 +29,8 @@ const thinks = {
   anthropic: { anthropic: { thinking: { type: "enabled", budgetTokens: 1024 } } },
   google: { google: { thinkingConfig: { includeThoughts: true } } },
   compatible: { dragoman: { reasoningEffort: "high" } },
+  cohere: { cohere: { thinking: { type: "enabled", tokenBudget: 1024 } } },
+  bedrock: { bedrock: { reasoningConfig: { type: "enabled", budgetTokens: 1024 } } },
   xai: { xai: { reasoningEffort: "high" } },
 };
 const get_weather = tool({
