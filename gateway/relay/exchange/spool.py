@@ -41,7 +41,7 @@ class UploadSpools:
         """
         if self.reserved_bytes + size > self._max_bytes:
             raise _overloaded_error("too many uploads are in progress; try again in a few seconds")
-        if self._bytes_by_key[owner] + size > self._max_bytes * 3 // 4 and owner is not None:
+        if owner is not None and self._bytes_by_key[owner] + size > self._max_bytes * 3 // 4:
             message = "too many uploads of this API key are in progress; try again in a few seconds"
             raise GatewayError(Error(kind="rate_limit", message=message, retry_after_s=5))
         self.reserved_bytes += size
