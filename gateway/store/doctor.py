@@ -134,8 +134,11 @@ async def _write_progress(pk: int, dialect: str, findings: list[Finding]) -> Non
 
 
 def _save_progress(pk: int, document: dict[str, Any]) -> bool:
-    """Store the findings; whether the examination should stop."""
-    rows = Report.objects.filter(pk=pk)
+    """Store the findings; whether the examination should stop.
+
+    Its thread may be late: the results of a finished examination stay.
+    """
+    rows = Report.objects.filter(pk=pk, state=Report.State.RUNNING)
     rows.update(results=document, heartbeat_at=timezone.now())
     return rows.values_list("stop_requested", flat=True).first() is not False
 

@@ -6,7 +6,9 @@ import asyncio
 import datetime as dt
 import json
 import re
+from collections.abc import Callable
 from io import StringIO
+from threading import Event
 from typing import Any
 
 import pytest
@@ -19,10 +21,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from gateway import store
-from gateway.doctor import PROBES
+from gateway.doctor import PROBES, Examination, examine
 from gateway.models import CapabilityReport, Model, Provider, RowSource
 from gateway.models.capability import MAX_REPORTS, STALE_AFTER
 from gateway.store import doctor
+from gateway.store.thread import with_own_connection
 from tests.fakes import ScriptedResponse, StrictOpenAI
 from tests.store.factories import model, provider
 from tests.waits import WAIT_TIMEOUT_S, wait_until_async
@@ -373,6 +376,37 @@ async def test_progress_that_cannot_be_written_does_not_end_the_run(
     assert saved_report.state == "done"
     assert set(saved_report.verdicts) == {probe.name for probe in PROBES}
     assert "progress of capability checks not written: refused" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_progress_that_is_written_late_keeps_the_final_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    examined, is_finished, is_late_written = Event(), Event(), Event()
+
+    async def examine_and_tell(*arguments: Any, **options: Any) -> Examination:
+        result = await examine(*arguments, **options)
+        examined.set()
+        return result
+
+    def write_progress_last(work: Callable[[], Any]) -> Any:
+        is_progress = not examined.is_set()
+        if is_progress:
+            assert is_finished.wait(WAIT_TIMEOUT_S)
+        result = with_own_connection(work)
+        (is_late_written if is_progress else is_finished).set()
+        return result
+
+    monkeypatch.setattr(doctor, "BEAT_S", 0)
+    monkeypatch.setattr(doctor, "examine", examine_and_tell)
+    monkeypatch.setattr(doctor, "with_own_connection", write_progress_last)
+    row = await sync_to_async(demo)()
+    client = await signed_in()
+    await client.post(url_for_row(row, "doctor-start"))
+    await wait_until_async(is_late_written.is_set)
+    saved_report = await CapabilityReport.objects.aget()
+    assert saved_report.state == "done"
+    assert set(saved_report.verdicts) == {probe.name for probe in PROBES}
 
 
 def refuse_progress() -> None:
