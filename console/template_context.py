@@ -55,8 +55,8 @@ def _nav_groups(request: HttpRequest) -> list[dict[str, Any]]:
     return _visible_groups(request, counts)
 
 
-def list_of(request: HttpRequest) -> Entry | None:
-    """The sidebar's entry of the list that a page is below; None if the user may not see it."""
+def parent_nav_entry(request: HttpRequest) -> Entry | None:
+    """The sidebar's entry that a page is below; None if the user may not see it."""
     for group in NAV:
         for entry in group.entries:
             # The URL of the overview ends with a slash: all pages are below it.

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from console.access import forbidden_page, to_sign_in
-from console.template_context import list_of, theme_of
+from console.template_context import parent_nav_entry, theme_of
 from gateway.api.failures import failure, unavailable
 from gateway.database.outage import database_outage
 
@@ -87,7 +87,7 @@ def _render_page(request: HttpRequest, status: int, title: str, message: str) ->
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return _minimal_page(request, status, title, message)
-    entry = list_of(request)
+    entry = parent_nav_entry(request)
     context = {"title": title, "message": message, "list": entry}
     context["page"] = entry.page if entry else ""
     return render(request, "console/failures/page.html", context, status=status)

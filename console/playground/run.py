@@ -76,9 +76,7 @@ class Run:
     # --- control -----------------------------------------------------------------------
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Yield the events, and begin unless it has; the run stops if the reader disconnects."""
-        if self._main is None:
-            self.begin()
+        """Yield the events of a run that has begun; it stops if the reader disconnects."""
         try:
             async for frames in self.log.follow():
                 yield frames

@@ -93,6 +93,7 @@ def make_run(document: Json, **more: Any) -> tuple[Run, RecordingRunStore]:
 
 
 async def read_events(run: Run) -> list[tuple[str, Json]]:
+    run.begin()
     frames = b"".join([part async for part in run.stream()])
     return list(decode_events([part + b"\n\n" for part in frames.split(b"\n\n") if part]))
 
@@ -376,6 +377,7 @@ async def test_stopping_one_column_leaves_the_others_running(live: Gateway) -> N
 
 async def test_a_disconnected_reader_ends_the_run(live: Gateway) -> None:
     run, store = make_run(body("demo/demo-stall@1ms", "demo/demo-slow"))
+    run.begin()
     stream = run.stream()
     async for frames in stream:
         if b"event: delta" in frames:
@@ -445,6 +447,7 @@ async def test_a_spent_budget_ends_the_run_with_a_message(live: Gateway) -> None
 
 async def test_a_stream_can_be_resumed_from_any_event(live: Gateway) -> None:
     run, _ = make_run(body("demo/demo-fast"))
+    run.begin()
     all_bytes = b"".join([part async for part in run.stream()])
     await run.wait()
     for after in (0, 3, len(run.log.frames)):
@@ -458,6 +461,7 @@ async def test_all_eight_columns_begin_within_150_ms_of_each_other(live: Gateway
     async def start_spread_s() -> float:
         run, _ = make_run(body(*["demo/demo@20ms"] * 8))
         first: dict[str, float] = {}
+        run.begin()
         stream = run.stream()
         async for frames in stream:
             now = time.perf_counter()
