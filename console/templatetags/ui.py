@@ -198,7 +198,7 @@ def day(value: dt.date | None) -> str:
 
 
 @register.filter
-def minute(moment: dt.datetime | None) -> str:
+def date_time(moment: dt.datetime | None) -> str:
     """Day and time to the minute: `22 Nov 2026, 14:05`."""
     return (
         UNKNOWN_TEXT if moment is None else date_format(timezone.localtime(moment), f"{_DAY}, H:i")
@@ -206,7 +206,7 @@ def minute(moment: dt.datetime | None) -> str:
 
 
 @register.filter
-def zoned_minute(moment: dt.datetime) -> str:
+def date_time_zone(moment: dt.datetime) -> str:
     """Day, time to the minute, and time zone: `22 Nov 2026, 14:05 CET`."""
     return date_format(timezone.localtime(moment), f"{_DAY}, H:i T")
 

@@ -34,7 +34,7 @@ from gateway.simulate.dry_run import (
     dry_run,
 )
 from gateway.store.documents import KINDS, Refused, merge_patch
-from gateway.store.documents.shape import RouteDoc, convert_document
+from gateway.store.documents.schemas import RouteDoc, convert_document
 from gateway.store.routes import with_spec
 
 router = Router(tags=["route dry run"], auth=Editor())

@@ -42,7 +42,7 @@ from gateway.store.documents import (
     Refused,
     merge_patch,
 )
-from gateway.store.documents.shape import HIDDEN
+from gateway.store.documents.schemas import HIDDEN
 from gateway.store.keys import new_key_row
 
 # Fields of a row in addition to its document.
@@ -354,7 +354,7 @@ def _schema_reference(name: str) -> dict[str, Any]:
 def _document_schema(kind: Kind) -> dict[str, Any]:
     """The schema of a kind's document; its components are added to SCHEMAS."""
     (out,), components = msgspec.json.schema_components(
-        [kind.shape], ref_template="#/components/schemas/{name}"
+        [kind.schema], ref_template="#/components/schemas/{name}"
     )
     for schema in components.values():
         if "description" in schema:  # a docstring, which Python 3.13 and later dedents
@@ -365,7 +365,7 @@ def _document_schema(kind: Kind) -> dict[str, Any]:
 
 def _row_schema(kind: Kind) -> dict[str, Any]:
     """The schema of a row in responses."""
-    name = f"{kind.shape.__name__.removesuffix('Doc')}Row"
+    name = f"{kind.schema.__name__.removesuffix('Doc')}Row"
     SCHEMAS[name] = {
         "title": name,
         "allOf": [_document_schema(kind), _schema_reference("RowMetadata")],
@@ -410,7 +410,7 @@ def _row_request(kind: Kind, status: int = 200) -> dict[str, Any]:
 
 def _patch_request(kind: Kind) -> dict[str, Any]:
     """The request body of a merge patch: any fields of the document, or null."""
-    description = f"any fields of {kind.shape.__name__}; null resets a field to its default"
+    description = f"any fields of {kind.schema.__name__}; null resets a field to its default"
     schema = {"type": "object", "description": description, "minProperties": 0}
     schema_name = _document_schema(kind)["$ref"].rpartition("/")[2]
     fields = SCHEMAS[schema_name].get("properties", {})

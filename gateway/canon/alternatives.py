@@ -58,7 +58,7 @@ class AlternativeParsers(Generic[Parser]):
         )
 
 
-class PassedAlternatives:
+class PassthroughAlternatives:
     """The alternatives of a passed stream that have begun, and which of them have not ended."""
 
     def __init__(self) -> None:

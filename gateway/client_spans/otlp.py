@@ -258,11 +258,11 @@ class _ProtobufValues:
     """
 
     def __init__(self) -> None:
-        self._count = 0
+        self._value_count = 0
 
     def attributes(self, items: Any) -> dict[str, Any]:
         """Attributes by name."""
-        self._count_values(len(items))
+        self._add_to_count(len(items))
         return {item.key: self._decode_value(item.value, 0) for item in items}
 
     def _decode_value(self, value: Any, depth: int) -> Any:
@@ -272,10 +272,10 @@ class _ProtobufValues:
         inner = getattr(value, name)
         match name:
             case "array_value":
-                self._count_values(len(inner.values))
+                self._add_to_count(len(inner.values))
                 return [self._decode_value(item, depth + 1) for item in inner.values]
             case "kvlist_value":
-                self._count_values(len(inner.values))
+                self._add_to_count(len(inner.values))
                 return {
                     item.key: self._decode_value(item.value, depth + 1) for item in inner.values
                 }
@@ -285,9 +285,9 @@ class _ProtobufValues:
                 return None
         return inner
 
-    def _count_values(self, count: int) -> None:
-        self._count += count
-        if self._count > MAX_VALUES:
+    def _add_to_count(self, count: int) -> None:
+        self._value_count += count
+        if self._value_count > MAX_VALUES:
             raise TooManyValues
 
 

@@ -6,7 +6,7 @@ from console.api import ROUTERS
 from console.hashing import TooManyHashes
 from gateway.api.app import api
 from gateway.api.failures import unavailable
-from gateway.compat.litellm.api.routes import openapi_schema as litellm_document
+from gateway.compat.litellm.api.app import openapi_schema as litellm_document
 
 api.mounted_schemas.append(litellm_document)
 for router in ROUTERS:

@@ -314,12 +314,12 @@ def calls_in_chunks(name: str) -> Judge:
         judgment = judge_calls(reply)
         if judgment.verdict != "supported":
             return judgment
-        return Judgment("supported", f"arguments in {_argument_chunks(reply)} chunks")
+        return Judgment("supported", f"arguments in {_count_argument_deltas(reply)} chunks")
 
     return judge_reply
 
 
-def _argument_chunks(reply: ProbeReply) -> int:
+def _count_argument_deltas(reply: ProbeReply) -> int:
     """Return the number of deltas in the calls of a stream."""
     in_call, chunk_count = False, 0
     for event in reply.events:

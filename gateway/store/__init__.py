@@ -15,7 +15,7 @@ from gateway.store.batches import (
     settle_batch,
 )
 from gateway.store.bodies import body_texts, load_bodies
-from gateway.store.cache import (
+from gateway.store.cached_responses import (
     clear_cache,
     new_cache_keys,
     prune_cache,
@@ -45,7 +45,7 @@ from gateway.store.keys import (
 )
 from gateway.store.options import load_options, set_options
 from gateway.store.preparation import exclusive_preparation
-from gateway.store.program import (
+from gateway.store.program_version import (
     NewerDatabase,
     check_program,
     migration_names,

@@ -20,7 +20,7 @@ from django.db.models import ProtectedError
 from gateway.models import ApiKey, RowSource, Setting
 from gateway.routing.route_spec import StepSpec, TargetSpec
 from gateway.store.documents import KINDS, Kind, Owner, Refused, as_json, assign_owner
-from gateway.store.documents.shape import convert_document
+from gateway.store.documents.schemas import convert_document
 from gateway.store.keys import new_key_row
 from gateway.store.options import OPTIONS, load_options
 from gateway.store.price_documents import read_prices, write_prices
@@ -108,7 +108,7 @@ def _export_order(kind: Kind) -> tuple[str, ...]:
 
 def _default_document(kind: Kind) -> Document:
     """A document of this kind in which every field has its default."""
-    defaults: Document = as_json(kind.shape(name=""))
+    defaults: Document = as_json(kind.schema(name=""))
     return defaults
 
 
@@ -232,7 +232,7 @@ class _Application:
         if (
             row is not None
             and row.pk
-            and before == as_json(convert_document(full_document, kind.shape))
+            and before == as_json(convert_document(full_document, kind.schema))
         ):
             owner = Owner(self._file)
             if owner.manages(row):  # each write bumps the version: every process reloads

@@ -22,7 +22,13 @@ from django.utils import timezone
 from gateway.models import PriceUpdate, RowSource
 from gateway.providers.prices import PriceEntry, PriceEntryUpdate, price_book, snapshot_entries
 from gateway.providers.profile import RATES
-from gateway.store.documents.shape import OwnedElsewhere, Owner, Refused, as_json, convert_document
+from gateway.store.documents.schemas import (
+    OwnedElsewhere,
+    Owner,
+    Refused,
+    as_json,
+    convert_document,
+)
 from gateway.store.price_updates import Change, accepted_updates, entry_problem, name_of
 
 Document = dict[str, Any]

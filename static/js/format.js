@@ -56,7 +56,7 @@ export function percent(value) {
 }
 
 /** Day and time to the minute, in the browser's time zone: `22 Nov 2026, 14:05`. */
-export function minute(value) {
+export function dateTime(value) {
   const date = new Date(value);
   const month = new Intl.DateTimeFormat("en", { month: "short" }).format(date);
   const clock = [date.getHours(), date.getMinutes()].map((part) => String(part).padStart(2, "0")).join(":");

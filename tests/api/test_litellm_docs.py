@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gateway.compat.litellm.api.app import openapi_schema
 from gateway.compat.litellm.api.fields import ACCEPTED_VALUES, REFUSED_KEY_FIELDS, SUPPORTED_FIELDS
-from gateway.compat.litellm.api.routes import openapi_schema
 from tests.each import each
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "litellm.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from django.test import Client
 
 from gateway import store
 from gateway.api.app import api as ninja
-from gateway.compat.litellm.api.routes import openapi_schema as litellm_document
+from gateway.compat.litellm.api.app import openapi_schema as litellm_document
 from gateway.edge.endpoints import is_edge_path
 from gateway.models import Account, Change
 from tests.api.conftest import MASTER

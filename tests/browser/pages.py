@@ -98,7 +98,7 @@ PAGES = (
     PageSpec(
         "cost-compare", "/console/cost/compare?model=openai/gpt-5&model=deepseek/deepseek-chat"
     ),
-    PageSpec("prices", "/console/cost/prices"),
+    PageSpec("price-lists", "/console/cost/prices"),
     PageSpec("price-update", "/console/cost/prices/{update}"),
     PageSpec("health", "/console/health"),
     PageSpec("users", "/console/users"),

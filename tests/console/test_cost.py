@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from console.pages.cost import prices as prices_page
+from console.pages.cost import price_lists as price_lists_page
 from gateway import store
 from gateway.models import ApiKey, BillLine, Change, PriceUpdate, Team
 from gateway.providers import prices
@@ -155,7 +155,7 @@ def test_a_newer_list_is_looked_at_and_accepted_in_part(admin_client: Client) ->
     model(SONNET, provider("claude", "anthropic"))
     data = newer_snapshot(usd=["4", "15", "0.3", "3.75", "6"], new=True)
     response = admin_client.post(
-        reverse("prices"), {"file": upload("newer.json", data)}, follow=True
+        reverse("price-lists"), {"file": upload("newer.json", data)}, follow=True
     )
     text = response.content.decode()
     assert "<ins>$4.00</ins>" in text
@@ -174,7 +174,7 @@ def test_a_newer_list_is_looked_at_and_accepted_in_part(admin_client: Client) ->
 
 def test_a_price_update_is_accepted_completely_and_dropped(admin_client: Client) -> None:
     data = newer_snapshot(usd=["4", "15", "0.3", "3.75", "6"], new=True)
-    admin_client.post(reverse("prices"), {"file": upload("newer.json", data)})
+    admin_client.post(reverse("price-lists"), {"file": upload("newer.json", data)})
     accept = reverse("price-accept", args=[PriceUpdate.objects.get().pk])
     admin_client.post(accept, {"what": "all"})
     store.load_snapshot()
@@ -186,7 +186,7 @@ def test_a_price_update_is_accepted_completely_and_dropped(admin_client: Client)
 
 def test_rows_not_on_the_page_stay_accepted(admin_client: Client) -> None:
     data = newer_snapshot(usd=["4", "15", "0.3", "3.75", "6"], new=True)
-    admin_client.post(reverse("prices"), {"file": upload("newer.json", data)})
+    admin_client.post(reverse("price-lists"), {"file": upload("newer.json", data)})
     row = PriceUpdate.objects.get()
     row.accept([0, 1], "ada")
     admin_client.post(reverse("price-accept", args=[row.pk]), {"what": "some", "shown": ["0"]})
@@ -198,9 +198,9 @@ def test_changes_of_a_price_list_are_paged(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Changes after the first 300 could only be accepted together with all others."""
-    monkeypatch.setattr(prices_page, "PAGE_ROWS", 1)
+    monkeypatch.setattr(price_lists_page, "PAGE_ROWS", 1)
     data = newer_snapshot(usd=["4", "15", "0.3", "3.75", "6"], new=True)
-    admin_client.post(reverse("prices"), {"file": upload("newer.json", data)})
+    admin_client.post(reverse("price-lists"), {"file": upload("newer.json", data)})
     row = PriceUpdate.objects.get()
     url = reverse("price-update", args=[row.pk], query={"all": 1, "page": 2})
     text = admin_client.get(url).content.decode()
@@ -213,12 +213,12 @@ def test_changes_of_a_price_list_are_paged(
 
 @pytest.mark.parametrize("data", [b"nonsense", b"{}", newer_snapshot()])
 def test_a_file_that_is_no_newer_list_is_refused(admin_client: Client, data: bytes) -> None:
-    response = admin_client.post(reverse("prices"), {"file": upload("x.json", data)})
+    response = admin_client.post(reverse("price-lists"), {"file": upload("x.json", data)})
     assert response.status_code == 422
     assert not PriceUpdate.objects.exists()
 
 
-@pytest.mark.parametrize("name", ["bill-enter", "markup-set", "prices"])
+@pytest.mark.parametrize("name", ["bill-enter", "markup-set", "price-lists"])
 def test_viewers_change_nothing(viewer_client: Client, name: str) -> None:
     assert viewer_client.post(reverse(name), {"markup": "9"}).status_code == 403
 

@@ -76,7 +76,7 @@ def test_with_code_formats_backticks(text: str | None, html: str) -> None:
 
 def test_dates_have_one_format() -> None:
     assert ui.day(MOMENT) == ui.day(MOMENT.date()) == "2 Nov 2026"
-    assert ui.minute(MOMENT) == "2 Nov 2026, 09:05"
+    assert ui.date_time(MOMENT) == "2 Nov 2026, 09:05"
     assert ">2 Nov 2026, 09:05:59<" in ui.timestamp(MOMENT)
 
 
@@ -95,7 +95,7 @@ def test_scripts_format_like_pages(tmp_path: Path) -> None:
         'globalThis.document = { documentElement: { lang: "en" } };\n'
         'const format = await import("./format.mjs");\n'
         f"const values = {json.dumps(VALUES)};\n"
-        f"const texts = {{ minute: [format.minute({json.dumps(MOMENT.isoformat())})] }};\n"
+        f"const texts = {{ dateTime: [format.dateTime({json.dumps(MOMENT.isoformat())})] }};\n"
         "for (const name in values) texts[name] = values[name].map(format[name]);\n"
         "console.log(JSON.stringify(texts));\n"
     )
@@ -103,7 +103,7 @@ def test_scripts_format_like_pages(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     texts = json.loads(done.stdout)
-    assert texts.pop("minute") == [ui.minute(MOMENT)]
+    assert texts.pop("dateTime") == [ui.date_time(MOMENT)]
     assert texts == {name: from_pages(name) for name in VALUES}
 
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation
-from gateway.canon.alternatives import AlternativeParsers, PassedAlternatives
+from gateway.canon.alternatives import AlternativeParsers, PassthroughAlternatives
 from gateway.canon.call_ids import UnusedIds
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
@@ -104,7 +104,7 @@ class GeminiStreamParser:
             if _requests_several_candidates(request)
             else None
         )
-        self._passed = PassedAlternatives()
+        self._passed = PassthroughAlternatives()
         self.alternatives = self._passed if self._others is None else self._others
         self._client_names = request.client_names if request is not None else {}
         self._custom_tools = request.custom_tools if request is not None else frozenset[str]()

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.alternatives import AlternativeParsers, PassedAlternatives
+from gateway.canon.alternatives import AlternativeParsers, PassthroughAlternatives
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import (
     BlockEnd,
@@ -120,7 +120,7 @@ class ChatStreamParser:
             if wants_multiple_choices(rendered_request)
             else None
         )
-        self._passed = PassedAlternatives()
+        self._passed = PassthroughAlternatives()
         self.alternatives = self._passed if self._others is None else self._others
         self._preset, self._model = traits.preset, traits.model
         self._calls = ToolCallStream(rendered_request)
@@ -325,7 +325,7 @@ class ChatStreamParser:
     # --- calls and block ends ----------------------------------------------------------
 
     def _read_call_deltas(self, delta: MessageFields, events: list[Event]) -> None:
-        call_deltas = _call_deltas(delta, self._calls.response_id)
+        call_deltas = _tool_call_deltas(delta, self._calls.response_id)
         if not call_deltas:
             return
         self._close_block(events)
@@ -394,7 +394,7 @@ class ChatStreamParser:
         return events or failed_events(error, self._usage if self._started else None)
 
 
-def _call_deltas(delta: MessageFields, response_id: str) -> list[Any]:
+def _tool_call_deltas(delta: MessageFields, response_id: str) -> list[Any]:
     """The deltas of calls in a delta; the legacy form of a call has neither index nor id."""
     function_call = delta.function_call
     if isinstance(function_call, dict):

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, AdaptationReport, dropped_field
-from gateway.canon.alternatives import PassedAlternatives
+from gateway.canon.alternatives import PassthroughAlternatives
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
     BlockEnd,
@@ -58,7 +58,7 @@ class CompletionStreamParser:
         # Of the next text: tokens whose chunk had none.
         self._logprobs: tuple[Json, ...] = ()
         self._finish: Any = None
-        self.alternatives = PassedAlternatives()
+        self.alternatives = PassthroughAlternatives()
         self._usage: Usage | None = None
 
     def feed(self, frame: Frame) -> list[Event]:

@@ -22,7 +22,7 @@ from gateway.store.documents.model import find_model, read_model, write_model
 from gateway.store.documents.prompt import read_prompt, write_prompt
 from gateway.store.documents.provider import read_provider, write_provider
 from gateway.store.documents.route import read_route, write_route
-from gateway.store.documents.shape import (
+from gateway.store.documents.schemas import (
     HIDDEN,
     GuardrailDoc,
     KeyDoc,
@@ -51,7 +51,7 @@ class Kind(NamedTuple):
 
     name: str
     label: str
-    shape: type[Any]
+    schema: type[Any]
     rows: Callable[[], QuerySet[Any]]
     find: Callable[[str], Any | None]
     read: Callable[[Any], Document]

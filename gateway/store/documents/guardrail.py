@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.guardrails.settings import parse_settings, settings_json
 from gateway.models import Guardrail
-from gateway.store.documents.shape import (
+from gateway.store.documents.schemas import (
     HIDDEN,
     GuardrailDoc,
     Refused,

@@ -12,7 +12,7 @@ from typing import Any
 from gateway.models import ApiKey
 from gateway.routing.limits import Budget, Limits
 from gateway.store import field_values
-from gateway.store.documents.shape import (
+from gateway.store.documents.schemas import (
     KeyDoc,
     Refused,
     as_json,

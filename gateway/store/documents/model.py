@@ -9,7 +9,7 @@ from gateway.providers.capabilities import merge_traits, traits_for
 from gateway.providers.prices import price_for
 from gateway.providers.profile import RATES
 from gateway.store import field_values
-from gateway.store.documents.shape import (
+from gateway.store.documents.schemas import (
     ModelDoc,
     Prices,
     Refused,

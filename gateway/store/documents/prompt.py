@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.models import Prompt
 from gateway.prompts.prompt import parse_version
-from gateway.store.documents.shape import (
+from gateway.store.documents.schemas import (
     PromptDoc,
     Refused,
     as_json,

@@ -13,7 +13,7 @@ from gateway.providers.auth import VARIABLE_PREFIX
 from gateway.providers.catalog import resolve_preset
 from gateway.providers.network import mask_proxy, unmask_proxy
 from gateway.store.credentials import set_credential
-from gateway.store.documents.shape import (
+from gateway.store.documents.schemas import (
     HIDDEN,
     ProviderDoc,
     Refused,

@@ -12,7 +12,7 @@ from gateway.models import Model, Route, Step
 from gateway.models.registry import is_single_line
 from gateway.routing.route_spec import RouteSpec, as_json
 from gateway.store.documents.model import find_model
-from gateway.store.documents.shape import (
+from gateway.store.documents.schemas import (
     Refused,
     RouteDoc,
     check_guardrails,

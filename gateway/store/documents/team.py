@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.models import Team
-from gateway.store.documents.shape import (
+from gateway.store.documents.schemas import (
     TeamDoc,
     as_json,
     check_guardrails,

@@ -1,7 +1,7 @@
 // History, presets and their versions, links to runs, and exports.
 import { copyText } from "../clipboard.js";
 import { _, call, el, icon, notice, baseUrl } from "./dom.js";
-import { minute, usd } from "../format.js";
+import { dateTime, usd } from "../format.js";
 import { dialog, menu } from "./overlay.js";
 import { restore, setPreset, snapshot } from "./settings.js";
 
@@ -45,7 +45,7 @@ function runItem(run) {
   const heading = el("b.trunc", {}, title());
   const link = el("a.grow", { href: `${baseUrl()}?run=${encodeURIComponent(run.id)}` }, heading,
     el("span.hint.trunc", {}, [run.name ? run.title : "", [run.models ?? []].flat().join(", ")].filter(Boolean).join(" · ")),
-    el("span.hint.num", {}, [run.created_at ? minute(run.created_at) : "", statusAndCost].filter(Boolean).join(" · ")));
+    el("span.hint.num", {}, [run.created_at ? dateTime(run.created_at) : "", statusAndCost].filter(Boolean).join(" · ")));
   const path = `/runs/${encodeURIComponent(run.id)}`;
   const iconButton = (name, label, onclick) => el("button.btn.ghost.sm.icon", { type: "button", "aria-label": `${label}: ${title()}`, title: label, onclick }, icon(name));
   const rename = () => {
@@ -174,7 +174,7 @@ function openPresetNameDialog(app) {
 async function openVersions(preset, app) {
   const { versions: all = [] } = await call(`/presets/${preset.id}`).catch(() => ({}));
   const box = dialog(_("Versions of {name}", { name: preset.name }), el("ul.runs", {}, all.map((v) => el("li", {},
-    el("button.btn.ghost", { type: "button", onclick: () => { box.close(); loadPreset(preset, app, v.id); } }, icon("history"), _("Load v{n}", { n: v.version }), el("span.hint", {}, v.created_at ? minute(v.created_at) : ""))))),
+    el("button.btn.ghost", { type: "button", onclick: () => { box.close(); loadPreset(preset, app, v.id); } }, icon("history"), _("Load v{n}", { n: v.version }), el("span.hint", {}, v.created_at ? dateTime(v.created_at) : ""))))),
     el("a.btn.sm", { href: `${baseUrl()}/presets/${preset.id}/versions` }, icon("diff"), _("Compare versions")));
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.compat.litellm.api import unsupported
-from gateway.compat.litellm.api.routes import litellm_api
+from gateway.compat.litellm.api.app import litellm_api
 
 _supported, app_name, _namespace = litellm_api.urls
 urlpatterns = [*_supported, *unsupported.urlpatterns]

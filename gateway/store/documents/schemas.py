@@ -23,7 +23,7 @@ from gateway.routing.route_spec import RouteSpec as RouteSpec
 
 HIDDEN = "***"
 
-Shape = TypeVar("Shape", bound=msgspec.Struct)
+Schema = TypeVar("Schema", bound=msgspec.Struct)
 
 
 class Refused(ValueError):
@@ -255,10 +255,10 @@ def claim(row: RegistryRow) -> None:
     row.source, row.source_ref = RowSource.CODE, owner.ref
 
 
-def convert_document(document: Mapping[str, Any], shape: type[Shape]) -> Shape:
+def convert_document(document: Mapping[str, Any], schema: type[Schema]) -> Schema:
     """The document as a struct. Raises Refused for an unknown field or an invalid value."""
     try:
-        values = msgspec.convert(document, shape, strict=True)
+        values = msgspec.convert(document, schema, strict=True)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
         raise Refused(path.rstrip("`").lstrip("."), reason) from None

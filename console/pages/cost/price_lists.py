@@ -34,7 +34,7 @@ PAGE_ROWS = 300
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @editor
-def prices(request: HttpRequest) -> HttpResponse:
+def price_lists(request: HttpRequest) -> HttpResponse:
     """The uploaded lists, and the form for another."""
     form = PriceListForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
@@ -52,7 +52,7 @@ def prices(request: HttpRequest) -> HttpResponse:
         "rows": [(row, len(row.changes)) for row in PriceUpdate.objects.order_by("-pk")],
     }
     status = 422 if request.method == "POST" else 200
-    return render(request, "console/cost/prices.html", context, status=status)
+    return render(request, "console/cost/price_lists.html", context, status=status)
 
 
 @require_safe
@@ -103,7 +103,7 @@ def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
     if action == "drop":
         row.delete()
         messages.success(request, _("List discarded. The previous prices apply."))
-        return redirect("prices")
+        return redirect("price-lists")
     acceptable = [n for n, change in enumerate(changes_of(row)) if change.new is not None]
     selected_indexes = set(map(number_in, request.POST.getlist("index")))
     displayed_indexes = set(map(number_in, request.POST.getlist("shown")))
