@@ -15,6 +15,11 @@ def decode_or_none(data: bytes | str | msgspec.Raw) -> Any:
         return None
 
 
+def to_raw(value: Any) -> msgspec.Raw:
+    """The value as JSON that is inserted into other JSON without decoding it."""
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
 def list_or_empty(value: Any) -> list[Any]:
     """The value if it is a list, else an empty list."""
     return value if isinstance(value, list) else []

@@ -41,6 +41,7 @@ from gateway.edge.cohere_listing import cohere_model_entry, cohere_models_page
 from gateway.edge.google_listing import google_model_entry, google_models_page
 from gateway.edge.listing import model_entry, models_page
 from gateway.edge.refusals import realtime_refusal
+from gateway.framing.headers import JSON_HEADER
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, Receive, Send, stop_error
 from gateway.relay.exchange.trace import sample_trace
@@ -66,7 +67,6 @@ _MODEL_LISTS = {
     "bedrock_converse": (bedrock_models_page, bedrock_model_entry),
     "cohere": (cohere_models_page, cohere_model_entry),
 }
-_JSON = (b"content-type", b"application/json")
 _VERBS: dict[str, Verb] = {
     "generate": "generate",
     "count_tokens": "count_tokens",
@@ -396,7 +396,10 @@ def _render_error(
     elif exchange.framing == "invoke":
         render_error = messages_envelope.render_invoke_error
     rendered_error = render_error(failure.error, exchange.echoed_id)
-    headers = [_JSON, *_encode_headers({**rendered_error.headers, **_request_id_headers(call)})]
+    headers = [
+        JSON_HEADER,
+        *_encode_headers({**rendered_error.headers, **_request_id_headers(call)}),
+    ]
     headers += call.limit_headers
     if isinstance(failure, UpstreamRefused):
         headers += failure.headers
@@ -491,7 +494,7 @@ async def _serve_simple_endpoint(
     except GatewayError as failure:
         reply = dialect.client.render_error(failure.error, request_id)
         status, content, error_headers = reply.status, reply.body, reply.headers
-    reply_headers = [_JSON, *_encode_headers({**error_headers, "x-request-id": request_id})]
+    reply_headers = [JSON_HEADER, *_encode_headers({**error_headers, "x-request-id": request_id})]
     payload = msgspec.json.encode(content)
     if scope["method"] == "HEAD":
         await client.head(status, [*reply_headers, (b"content-length", b"%d" % len(payload))])

@@ -18,6 +18,7 @@ import msgspec
 
 from gateway.canon import model_names
 from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.json_values import to_raw
 from gateway.edge import admission
 from gateway.edge.admission import find_route
 from gateway.framing.multipart import ByteRange, Part
@@ -307,15 +308,15 @@ def _without_duplicates(line: bytes) -> bytes:
     """A line with the last of duplicate fields only, as its model was read."""
     fields = _fields_decoder.decode(line)
     if bytes(fields.get("body", b"")).startswith(b"{"):
-        fields["body"] = msgspec.Raw(msgspec.json.encode(_fields_decoder.decode(fields["body"])))
+        fields["body"] = to_raw(_fields_decoder.decode(fields["body"]))
     return msgspec.json.encode(fields)
 
 
 def _replace_model(line: bytes, model: str) -> bytes:
     fields = _fields_decoder.decode(line)
     body = _fields_decoder.decode(fields["body"])
-    body["model"] = msgspec.Raw(msgspec.json.encode(model))
-    fields["body"] = msgspec.Raw(msgspec.json.encode(body))
+    body["model"] = to_raw(model)
+    fields["body"] = to_raw(body)
     return msgspec.json.encode(fields)
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from gateway.canon.errors import Error, invalid
 from gateway.canon.events import Failed
+from gateway.canon.json_values import to_raw
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ErrorReply, ResponseContext
 from gateway.dialects.shared.claude import parse_betas
@@ -50,7 +51,7 @@ def unwrap(exchange: Exchange) -> None:
         headers["anthropic-beta"] = ",".join(betas)
     exchange.headers = headers
     if exchange.framing == "invoke":
-        fields["stream"] = msgspec.Raw(msgspec.json.encode(exchange.stream))
+        fields["stream"] = to_raw(exchange.stream)
     exchange.body = msgspec.json.encode(fields)
 
 

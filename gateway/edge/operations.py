@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.canon.errors import GatewayError
 from gateway.edge.admission import check_site, is_admin, key_digest, token_from
+from gateway.framing.headers import JSON_HEADER
 from gateway.relay.exchange.call import Client
 from gateway.relay.journal.gauges import process_values
 from gateway.relay.journal.metrics import NodeValues
@@ -29,7 +30,7 @@ async def answer_operations(runtime: Runtime, scope: dict[str, Any], client: Cli
         return
     status, content = _health_response(runtime, path)
     body = b"" if scope["method"] == "HEAD" else msgspec.json.encode(content)
-    await client.reply(status, [(b"content-type", b"application/json")], body)
+    await client.reply(status, [JSON_HEADER], body)
 
 
 def _health_response(runtime: Runtime, path: str) -> tuple[int, Any]:

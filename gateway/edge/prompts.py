@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.json_values import to_raw
 from gateway.prompts.insert import insert_messages, insert_parameters
 from gateway.prompts.prompt import Prompt, PromptVersion
 from gateway.prompts.variables import MissingVariable
@@ -74,7 +75,7 @@ def _apply_prompt(
     insert_parameters(fields, form, version.parameters)
     if not exchange.model and version.model:
         exchange.model = version.model
-        fields["model"] = msgspec.Raw(msgspec.json.encode(version.model))
+        fields["model"] = to_raw(version.model)
     exchange.prompt_tag = f"prompt:{prompt.name}@{version.number}"
 
 

@@ -22,6 +22,7 @@ from gateway.dialects.base import ErrorReply
 from gateway.edge import endpoints, handshake, passthrough
 from gateway.edge.admission import CREDENTIAL_HEADERS, authenticate
 from gateway.edge.app import new_call
+from gateway.framing.headers import JSON_HEADER
 from gateway.providers.passthrough_catalog import REALTIME
 from gateway.relay.exchange.call import Call, Client, Deadlines, Receive, Send
 from gateway.relay.exchange.passthrough import PassthroughState
@@ -145,7 +146,7 @@ async def _report_failure(
     client.status = reply.status
     settle(runtime, call, client)
     headers = [
-        (b"content-type", b"application/json"),
+        JSON_HEADER,
         (b"x-request-id", exchange.echoed_id.encode()),
     ]
     headers += [(k.encode("ascii"), v.encode("ascii", "replace")) for k, v in reply.headers.items()]

@@ -11,11 +11,11 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError
 from gateway.dialects import DIALECTS
 from gateway.edge import endpoints
+from gateway.framing.headers import JSON_HEADER
 from gateway.relay.exchange.call import Client, Send
 
 _RUN_ID = uuid.uuid4().hex[:12]
 _REQUEST_NUMBERS = itertools.count(1)
-_JSON = (b"content-type", b"application/json")
 
 
 def render_refusal(
@@ -31,7 +31,7 @@ def render_refusal(
     header_lines = [
         (k.encode("ascii"), v.encode("ascii", "replace")) for k, v in reply_headers.items()
     ]
-    return reply.status, [_JSON, *header_lines], msgspec.json.encode(reply.body)
+    return reply.status, [JSON_HEADER, *header_lines], msgspec.json.encode(reply.body)
 
 
 async def send_refusal(scope: dict[str, Any], send: Send, error: Error) -> None:

@@ -36,7 +36,8 @@ from gateway.dialects.openai_responses.stored_responses import (
 )
 from gateway.edge.admission import authenticate
 from gateway.edge.endpoints import Endpoint
-from gateway.relay.exchange.call import Call, Client, Header, Receive
+from gateway.framing.headers import JSON_HEADER, Header
+from gateway.relay.exchange.call import Call, Client, Receive
 from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.relay.run import background
 from gateway.relay.run.background import BackgroundJob
@@ -48,7 +49,6 @@ from gateway.relay.runtime import Runtime
 from gateway.relay.state.responses import HEARTBEAT_TIMEOUT_S, MAX_CLOCK_SKEW_S
 
 Scope = dict[str, Any]
-_JSON: Header = (b"content-type", b"application/json")
 _DIALECT = DIALECTS["openai_responses"]
 _INTERRUPTED_ERROR = Error(
     kind="upstream_error", message="the gateway stopped while the response was running"
@@ -65,7 +65,7 @@ async def start_background_response(runtime: Runtime, call: Call, client: Client
     job = await background.background_responses(runtime).start(call, run_with_features)
     headers = id_headers(call)
     if not call.exchange.stream:
-        await client.reply(200, [_JSON, *headers], job.response.response)
+        await client.reply(200, [JSON_HEADER, *headers], job.response.response)
         return
     await _send_events(client, stream_headers(call) + headers, job.follow())
 
@@ -84,12 +84,12 @@ async def answer_response(
         request = _ResponseRequest(runtime, endpoint, scope)
         content = await request.content()
         if isinstance(content, bytes):
-            await client.reply(200, [_JSON, request_id_header], content)
+            await client.reply(200, [JSON_HEADER, request_id_header], content)
             return
     except GatewayError as failure:
         reply = _DIALECT.client.render_error(failure.error, request_id)
         await client.reply(
-            reply.status, [_JSON, request_id_header], msgspec.json.encode(reply.body)
+            reply.status, [JSON_HEADER, request_id_header], msgspec.json.encode(reply.body)
         )
         return
     await _send_until_disconnect(

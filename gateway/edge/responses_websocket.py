@@ -37,6 +37,7 @@ from gateway.edge.admission import authenticate, find_route
 from gateway.edge.app import MAX_CHECKED_BYTES, new_call, serve
 from gateway.edge.realtime import serve_realtime
 from gateway.edge.websocket_memory import Responses, memory_of
+from gateway.framing.headers import JSON_HEADER
 from gateway.framing.sse import Decoder
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Client, Receive, Send
@@ -114,7 +115,7 @@ async def _reject_handshake(scope: Scope, send: Send, error: Error) -> None:
     reply = DIALECTS[_DIALECT_NAME].client.render_error(error, "")
     event = handshake.encode(_error_event(reply.status, reply.body))
     content = msgspec.json.encode(reply.body)
-    headers = [(b"content-type", b"application/json")]
+    headers = [JSON_HEADER]
     await handshake.reject(scope, send, reply.status, headers, content, event)
 
 

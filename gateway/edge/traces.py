@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.json_values import to_raw
 from gateway.client_spans import agents_sdk, otlp
 from gateway.client_spans.span import (
     MAX_BYTES,
@@ -228,8 +229,8 @@ def pack_content(content: dict[str, Any], masks: tuple[Mask, ...], limit: int) -
             budget -= len(encoded_value)
             continue
         truncated_value = encoded_value[:budget].decode("utf-8", "replace")
-        fields[name] = msgspec.Raw(msgspec.json.encode(truncated_value))
-        fields["truncated"] = msgspec.Raw(msgspec.json.encode(name))
+        fields[name] = to_raw(truncated_value)
+        fields["truncated"] = to_raw(name)
         break
     return msgspec.json.encode(fields)
 

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import invalid
+from gateway.canon.json_values import to_raw
 from gateway.dialects.base import PromptFormat
 from gateway.prompts.prompt import Message, Parameters
 
@@ -48,9 +49,9 @@ def insert_parameters(fields: Fields, form: PromptFormat, parameters: Parameters
     for parameter, value in values.items():
         spellings = form.parameters.get(parameter, ())
         if spellings and not any(_is_set(target, spelling) for spelling in spellings):
-            target[spellings[0]] = _to_raw(value)
+            target[spellings[0]] = to_raw(value)
     if name and target:
-        fields[name] = _to_raw(target)
+        fields[name] = to_raw(target)
 
 
 def _render_message(message: Message, form: PromptFormat) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _prepend_items(
         else:
             old_items = list(_list_field(raw, name))
     if items:
-        fields[name] = _to_raw([*items, *old_items])
+        fields[name] = to_raw([*items, *old_items])
 
 
 def _insert_system_instruction(fields: Fields, field: str, texts: list[str]) -> None:
@@ -88,7 +89,7 @@ def _insert_system_instruction(fields: Fields, field: str, texts: list[str]) -> 
         return
     name = _name_in_body(fields, field)
     if _is_set(fields, name) and bytes(fields[name])[:1] == b'"':
-        fields[name] = _to_raw({"parts": [{"text": msgspec.json.decode(fields[name])}]})
+        fields[name] = to_raw({"parts": [{"text": msgspec.json.decode(fields[name])}]})
     instruction = _object_field(fields, name)
     old_parts = instruction.get("parts")
     # Gemini accepts a single part in place of the list.
@@ -99,8 +100,8 @@ def _insert_system_instruction(fields: Fields, field: str, texts: list[str]) -> 
         if bytes(old_parts)[:1] == b"{"
         else _list_field(old_parts, f"{name}.parts")
     )
-    instruction["parts"] = _to_raw([*({"text": text} for text in texts), *parts])
-    fields[name] = _to_raw(instruction)
+    instruction["parts"] = to_raw([*({"text": text} for text in texts), *parts])
+    fields[name] = to_raw(instruction)
 
 
 def _name_in_body(fields: Fields, name: str) -> str:
@@ -127,7 +128,3 @@ def _list_field(raw: msgspec.Raw, name: str) -> list[msgspec.Raw]:
 
 def _is_set(fields: Fields, name: str) -> bool:
     return name in fields and bytes(fields[name]) != b"null"
-
-
-def _to_raw(value: Any) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(value))

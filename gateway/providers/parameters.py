@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
-from gateway.canon.json_values import decode_or_none
+from gateway.canon.json_values import decode_or_none, to_raw
 from gateway.canon.traits import Traits
 
 Fields = dict[str, msgspec.Raw]
@@ -107,7 +107,7 @@ def drop_refused(
         if name == "stop" and traits.stop_max:
             if not isinstance(value, list) or len(value) <= traits.stop_max:
                 continue
-            remaining_fields[name] = msgspec.Raw(msgspec.json.encode(value[: traits.stop_max]))
+            remaining_fields[name] = to_raw(value[: traits.stop_max])
             reason = f"only the first {traits.stop_max} are sent"
             report.append(
                 approximated_field(name, reason, before=len(value), after=traits.stop_max)

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console.access import admin
 from console.delete_confirmation import delete_confirmation
+from console.managed_rows import add_managed_message
 from console.pages.guardrails.forms import FIELDS_BY_KIND, GuardrailForm, TrialForm
 from console.pages.requests.labels import guardrail_line
 from gateway import store
@@ -56,11 +57,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Edit a guardrail."""
     row = get_object_or_404(Guardrail, pk=pk)
     if request.method == "POST" and row.read_only:
-        messages.error(
-            request,
-            _("%(name)s is managed by %(source)s; change it there.")
-            % {"name": row, "source": row.managed_by},
-        )
+        add_managed_message(request, row)
         return redirect("guardrail", pk)
     return _edit_guardrail(request, row.kind, row)
 
@@ -129,11 +126,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a guardrail that no route or key has, after a confirmation."""
     row = get_object_or_404(Guardrail, pk=pk)
     if row.read_only:
-        messages.error(
-            request,
-            _("%(name)s is managed by %(source)s; change it there.")
-            % {"name": row, "source": row.managed_by},
-        )
+        add_managed_message(request, row)
         return redirect("guardrail", pk)
     if request.method != "POST":
         return delete_confirmation(

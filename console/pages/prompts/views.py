@@ -21,6 +21,7 @@ from console.access import editor, is_editor, viewer
 from console.delete_confirmation import delete_confirmation
 from console.htmx import render_page_or_part
 from console.list_search import filter_by_name
+from console.managed_rows import add_managed_message
 from console.numbers import number_in
 from console.pages.prompts.forms import PromptForm, initial_values, messages_in, row_count
 from console.pages.prompts.snippets import snippets
@@ -96,11 +97,7 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
     """Save a prompt as a new version, add a message row, or update the preview."""
     row = get_object_or_404(Prompt, pk=pk)
     if row.read_only:
-        messages.error(
-            request,
-            _("%(name)s is managed by %(source)s; change it there.")
-            % {"name": row, "source": row.managed_by},
-        )
+        add_managed_message(request, row)
         return redirect("prompt", pk)
     return _save_prompt(request, row)
 
@@ -112,11 +109,7 @@ def activate(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Prompt, pk=pk)
     number = number_in(request.POST.get("number", ""), 9)
     if row.read_only:
-        messages.error(
-            request,
-            _("%(name)s is managed by %(source)s; change it there.")
-            % {"name": row, "source": row.managed_by},
-        )
+        add_managed_message(request, row)
     elif number is not None and activate_version(row, number):
         messages.success(request, _("Version %(number)s is active.") % {"number": number})
     else:
@@ -130,11 +123,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a prompt with its versions, after a confirmation."""
     row = get_object_or_404(Prompt, pk=pk)
     if row.read_only:
-        messages.error(
-            request,
-            _("%(name)s is managed by %(source)s; change it there.")
-            % {"name": row, "source": row.managed_by},
-        )
+        add_managed_message(request, row)
         return redirect("prompt", pk)
     if request.method != "POST":
         return delete_confirmation(

@@ -27,6 +27,8 @@ from gateway.dialects.shared.claude import (
     MIN_BUDGET,
     REASONING_SKIPPED,
     budget_below,
+    report_budget,
+    requested_budget,
 )
 from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, effort_for_budget
 from gateway.dialects.shared.fields import enum_value, integer, mapping, text
@@ -183,21 +185,12 @@ def _render_budget(context: RenderContext, body: Json, reasoning: ReasoningConfi
     if conflict is not None:
         context.drop(context.reasoning_path, conflict)
         return
-    effort = reasoning.effort or ("high" if reasoning.mode == "auto" else "medium")
-    budget = reasoning.budget if reasoning.mode == "budget" else BUDGET_BY_EFFORT.get(effort)
-    sent_budget = _fit_budget(context, body, budget or BUDGET_BY_EFFORT["medium"])
+    budget = requested_budget(reasoning) or BUDGET_BY_EFFORT["medium"]
+    sent_budget = _fit_budget(context, body, budget)
     if sent_budget is None:
         context.drop(context.reasoning_path, "max_tokens leaves no tokens for thinking")
         return
-    if reasoning.mode == "auto" and reasoning.effort is None:
-        reason = f"{context.model} accepts a token budget"
-        context.approximate(context.reasoning_path, reason, before="adaptive", after=sent_budget)
-    elif sent_budget != budget:
-        name = "budget" if reasoning.mode == "budget" else "effort"
-        reason = "must be at least 1024 tokens and less than max_tokens"
-        context.approximate(
-            context.request.client_path(name), reason, before=budget, after=sent_budget
-        )
+    report_budget(context, reasoning, sent_budget, "max_tokens")
     body["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}
     if _skips_thinking(body["messages"]):
         context.approximate(context.reasoning_path, REASONING_SKIPPED)

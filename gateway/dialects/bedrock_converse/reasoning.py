@@ -9,6 +9,8 @@ from gateway.dialects.shared.claude import (
     MIN_BUDGET,
     REASONING_SKIPPED,
     budget_below,
+    report_budget,
+    requested_budget,
 )
 from gateway.dialects.shared.effort import (
     BUDGET_BY_EFFORT,
@@ -98,22 +100,12 @@ def _render_budget(context: RenderContext, body: Json, reasoning: ReasoningConfi
     if conflict is not None:
         context.drop(context.reasoning_path, conflict)
         return
-    effort = reasoning.effort or ("high" if reasoning.mode == "auto" else "medium")
-    requested_budget = reasoning.budget if reasoning.mode == "budget" else None
-    requested_budget = requested_budget or BUDGET_BY_EFFORT.get(effort, BUDGET_BY_EFFORT["medium"])
-    sent_budget = _fit_budget(context, body, requested_budget)
+    budget = requested_budget(reasoning) or BUDGET_BY_EFFORT["medium"]
+    sent_budget = _fit_budget(context, body, budget)
     if sent_budget is None:
         context.drop(context.reasoning_path, "the token limit leaves no tokens for thinking")
         return
-    if reasoning.mode == "auto" and reasoning.effort is None:
-        reason = f"{context.model} accepts a token budget"
-        context.approximate(context.reasoning_path, reason, before="adaptive", after=sent_budget)
-    elif sent_budget != requested_budget:
-        name = "budget" if reasoning.mode == "budget" else "effort"
-        reason = f"must be at least {MIN_BUDGET} tokens and less than the limit"
-        context.approximate(
-            context.request.client_path(name), reason, before=requested_budget, after=sent_budget
-        )
+    report_budget(context, reasoning, sent_budget, "the limit")
     context.model_fields["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}
     if _skips_thinking(body["messages"]):
         context.approximate(context.reasoning_path, REASONING_SKIPPED)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated_field
 from gateway.canon.errors import GatewayError, invalid, unsupported
-from gateway.canon.json_values import list_or_empty
+from gateway.canon.json_values import list_or_empty, to_raw
 from gateway.canon.media import (
     data_url,
     decode_text_file,
@@ -411,7 +411,7 @@ def inline_files(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptati
         return fields, ()  # the provider reports what is wrong with it
     if not report:
         return fields, ()
-    return {**fields, "messages": msgspec.Raw(msgspec.json.encode(messages))}, tuple(report)
+    return {**fields, "messages": to_raw(messages)}, tuple(report)
 
 
 def _with_inline_files(message: msgspec.Raw, index: int, report: list[Adaptation]) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
+from gateway.canon.json_values import to_raw
 from gateway.canon.traits import Traits
 from gateway.dialects.shared.render_context import ONLY_ALLOWED_SENT
 from gateway.dialects.shared.server_tools import NO_WEB_SEARCH
@@ -63,8 +64,8 @@ def _filter_tools(
     report.append(approximated_field("tool_choice", ONLY_ALLOWED_SENT))
     return {
         **other_fields,
-        "tools": msgspec.Raw(msgspec.json.encode(sent_tools)),
-        "tool_choice": msgspec.Raw(msgspec.json.encode(mode)),
+        "tools": to_raw(sent_tools),
+        "tool_choice": to_raw(mode),
     }
 
 

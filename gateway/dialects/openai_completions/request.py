@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.canon.arguments import render_arguments
 from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.json_values import to_raw
 from gateway.canon.request import (
     Document,
     Meta,
@@ -315,7 +316,7 @@ def plan_request(fields: Mapping[str, msgspec.Raw]) -> SplitPlan | None:
         return None
     if not 1 < len(prompts) <= MAX_PROMPTS:
         return None
-    requests = [{**fields, "prompt": msgspec.Raw(msgspec.json.encode(p))} for p in prompts]
+    requests = [{**fields, "prompt": to_raw(p)} for p in prompts]
     return SplitPlan(requests, merge_responses, MergedCompletionStream)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.json_values import to_raw
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_responses.context import ENCRYPTED, Json
 from gateway.dialects.openai_responses.response import render_failure, render_response_object
@@ -158,7 +159,7 @@ def self_contained_body(fields: RawFields, items: list[Json]) -> RawFields | Non
         return None
     new_items = input_items(b"", bytes(fields["input"])) if "input" in fields else []
     other_fields = {name: raw for name, raw in fields.items() if name != "previous_response_id"}
-    return other_fields | {"input": msgspec.Raw(msgspec.json.encode([*items, *new_items]))}
+    return other_fields | {"input": to_raw([*items, *new_items])}
 
 
 def with_encrypted_reasoning(fields: RawFields) -> RawFields:
@@ -171,13 +172,13 @@ def with_encrypted_reasoning(fields: RawFields) -> RawFields:
     include = msgspec.json.decode(fields["include"]) if "include" in fields else None
     if not isinstance(include, list | None) or ENCRYPTED in (include or ()):
         return fields
-    return fields | {"include": msgspec.Raw(msgspec.json.encode([*(include or ()), ENCRYPTED]))}
+    return fields | {"include": to_raw([*(include or ()), ENCRYPTED])}
 
 
 def with_fields(response: bytes, **fields: Any) -> bytes:
     """The response with some fields changed; all others keep their bytes."""
     raw_fields = _fields_decoder.decode(response)
-    raw_fields |= {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
+    raw_fields |= {name: to_raw(value) for name, value in fields.items()}
     return msgspec.json.encode(raw_fields)
 
 

@@ -19,7 +19,7 @@ from gateway.canon.schema import (
     without_meta_keywords,
 )
 from gateway.canon.traits import Traits
-from gateway.dialects.shared.effort import next_lower_effort
+from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, next_lower_effort
 from gateway.dialects.shared.fields import join_path, strings
 from gateway.dialects.shared.render_context import CallIds, ToolNamingRenderContext
 
@@ -189,6 +189,31 @@ def _is_compilable(parameters: tuple[int, int]) -> bool:
     """Whether these numbers of optional and union parameters are within the limits."""
     optional, unions = parameters
     return optional <= _MAX_OPTIONAL_PARAMETERS and unions <= _MAX_UNION_PARAMETERS
+
+
+def requested_budget(reasoning: ReasoningConfig) -> int | None:
+    """The tokens of reasoning that a request asks for, by its budget or its effort."""
+    if reasoning.mode == "budget":
+        return reasoning.budget
+    return BUDGET_BY_EFFORT.get(
+        reasoning.effort or ("high" if reasoning.mode == "auto" else "medium")
+    )
+
+
+def report_budget(
+    context: ClaudeRenderContext, reasoning: ReasoningConfig, sent_budget: int, limit: str
+) -> None:
+    """Report a budget that the request did not ask for; `limit` names the API's output limit."""
+    budget = requested_budget(reasoning)
+    if reasoning.mode == "auto" and reasoning.effort is None:
+        reason = f"{context.model} accepts a token budget"
+        context.approximate(context.reasoning_path, reason, before="adaptive", after=sent_budget)
+    elif sent_budget != budget:
+        name = "budget" if reasoning.mode == "budget" else "effort"
+        reason = f"must be at least {MIN_BUDGET} tokens and less than {limit}"
+        context.approximate(
+            context.request.client_path(name), reason, before=budget, after=sent_budget
+        )
 
 
 def budget_below(limit: int, budget: int) -> int | None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, dropped_field
+from gateway.canon.json_values import to_raw
 from gateway.canon.signature import (
     FOREIGN_CITATIONS,
     FOREIGN_CONTAINER,
@@ -72,7 +73,7 @@ def edit_items(
                 edited_items.append(edited)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return fields, ()  # the provider reports what is wrong with it
-    return {**fields, name: msgspec.Raw(msgspec.json.encode(edited_items))}, tuple(report)
+    return {**fields, name: to_raw(edited_items)}, tuple(report)
 
 
 def _contains_any(raw: bytes, markers: tuple[bytes, ...]) -> bool:
@@ -86,4 +87,4 @@ def _replace_item(
     replacement = replace(value, path, traits, report) if isinstance(value, dict) else value
     if replacement is None or replacement is value:
         return item if replacement is value else None
-    return msgspec.Raw(msgspec.json.encode(replacement))
+    return to_raw(replacement)

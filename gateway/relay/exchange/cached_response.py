@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.framing.headers import Header
 from gateway.relay.exchange.log_record import LogRecord
 
 # The same as for request bodies: compression threshold, and limit of the decompressed size.
@@ -16,8 +17,6 @@ UNPACK_BYTES = 128 * 1024 * 1024
 _ZLIB = 0x78
 # Approximate memory of a cached response in addition to its body.
 OVERHEAD_BYTES = 1024
-
-Header = tuple[bytes, bytes]
 
 
 class CachedResponse(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -22,6 +22,7 @@ import msgspec
 from gateway.canon.errors import Error, invalid
 from gateway.canon.request import Request
 from gateway.dialects.base import Dialect, Framing, RequestPlan, Verb
+from gateway.framing.headers import Header as Header
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.cached_response import CacheLookup
 from gateway.relay.exchange.guard_state import GuardState
@@ -49,7 +50,6 @@ from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
 
 NO_HEDGE_LOSS = Estimate()
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Header = tuple[bytes, bytes]
 # Browsers must not guess the content type of a response.
 _NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 

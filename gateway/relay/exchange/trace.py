@@ -12,10 +12,10 @@ from typing import Protocol
 
 import msgspec
 
+from gateway.framing.headers import Header
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.routing.snapshot import Snapshot
 
-Header = tuple[bytes, bytes]
 TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})"
 )

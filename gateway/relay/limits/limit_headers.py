@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from gateway.framing.headers import Header
 from gateway.routing.limits import BUCKETS, SLICES, UNITS, Metric, RuleCounter
-
-Header = tuple[bytes, bytes]
 
 
 def _header_names(template: str) -> dict[str, tuple[bytes, bytes, bytes]]:

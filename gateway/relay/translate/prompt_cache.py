@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, defaulted_field
+from gateway.canon.json_values import to_raw
 from gateway.canon.request import (
     CacheBreakpoint,
     Document,
@@ -178,7 +179,7 @@ def add_breakpoints_to_fields(
     if not count:
         return fields, ()
     if messages:
-        marked_fields["messages"] = _to_raw(messages)
+        marked_fields["messages"] = to_raw(messages)
     return marked_fields, _breakpoint_report(count)
 
 
@@ -187,8 +188,8 @@ def _add_breakpoint_to_tools(fields: Fields, cache_control: Json) -> int:
     for index in range(len(tools) - 1, -1, -1):
         tool = _decode_object(tools[index])
         if tool and bytes(tool.get("defer_loading", b"")) != b"true":
-            tools[index] = _to_raw(tool | {"cache_control": cache_control})
-            fields["tools"] = _to_raw(tools)
+            tools[index] = to_raw(tool | {"cache_control": cache_control})
+            fields["tools"] = to_raw(tools)
             return 1
     return 0
 
@@ -242,7 +243,7 @@ def _add_breakpoint_to_message(
     content = _content_with_breakpoint(message.get("content"), types, cache_control)
     if content is None:
         return 0
-    messages[index] = _to_raw({**message, "content": content})
+    messages[index] = to_raw({**message, "content": content})
     return 1
 
 
@@ -255,7 +256,7 @@ def _content_with_breakpoint(
     text = _decode_text(raw)
     if text is not None:
         part = {"type": "text", "text": text, "cache_control": cache_control}
-        return _to_raw([part]) if text.strip() else None
+        return to_raw([part]) if text.strip() else None
     parts = _decode_array(raw)
     for index in range(len(parts) - 1, -1, -1):
         fields = _decode_object(parts[index])
@@ -264,8 +265,8 @@ def _content_with_breakpoint(
             kind == "text" and not (_decode_text(fields.get("text")) or "").strip()
         ):
             continue
-        parts[index] = _to_raw(fields | {"cache_control": cache_control})
-        return _to_raw(parts)
+        parts[index] = to_raw(fields | {"cache_control": cache_control})
+        return to_raw(parts)
     return None
 
 
@@ -295,7 +296,3 @@ def _decode_object(raw: msgspec.Raw) -> Fields:
         return _object_decoder.decode(raw)
     except msgspec.ValidationError:
         return {}
-
-
-def _to_raw(value: Any) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(value))
