@@ -88,6 +88,17 @@ def test_every_mentioned_path_exists() -> None:
     assert missing <= {"console/pages/x.py"}, "but for the example of a new page"
 
 
+def test_every_name_that_the_readme_gives_a_file_is_in_it() -> None:
+    table = README.split("### Where do I add")[1]
+    places = re.findall(r"`(\w+)` in `((?:gateway|console|tests)/[\w/.]+\.py)`", table)
+    assert len(places) > 5
+    assert [
+        (name, path)
+        for name, path in places
+        if not re.search(rf"^(?:class )?{name}\b", (ROOT / path).read_text(), re.M)
+    ] == []
+
+
 def test_the_variable_of_a_key_has_one_name() -> None:
     folders = ("console", "docs", "gateway", "static/js", "templates")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.*")]

@@ -14,7 +14,7 @@ from console import icons
 class Command(BaseCommand):
     """For developers: run it when a page uses a new icon."""
 
-    help = "Writes static/vendor/icons and logos from unpacked lucide-static and lobehub packages."
+    help = "Write static/vendor/icons and logos from unpacked lucide-static and lobehub packages."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the folders of the unpacked packages."""
