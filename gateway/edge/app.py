@@ -25,13 +25,13 @@ from gateway.edge import (
     admission,
     cache_control,
     endpoints,
+    litellm_fields,
     messages_envelope,
     ollama_listing,
     operations,
     passthrough,
     path_aliases,
     prompts,
-    requested_guardrails,
     responses,
     traces,
 )
@@ -256,8 +256,11 @@ async def _admit_and_run(
     )
     recorder.limit, recorder.masks = runtime.config.log_body_bytes, exchange.snapshot.masks
     recorder.started, recorder.client_request = exchange.started, exchange.body
-    if not requested_guardrails.FIELDS.isdisjoint(exchange.fields):
-        requested_guardrails.apply(exchange)
+    if not (
+        litellm_fields.FIELDS.isdisjoint(exchange.fields)
+        and litellm_fields.HEADERS.isdisjoint(exchange.headers)
+    ):
+        litellm_fields.apply(exchange)
     if exchange.snapshot.uses_guardrails:
         await guard_request(runtime, call)
         if exchange.passthrough_state is not None:

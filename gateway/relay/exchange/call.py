@@ -182,6 +182,7 @@ class Exchange:
         client_socket: the client's WebSocket, for a session of the Realtime API.
         free_of_charge: whether it uses no tokens, so that only limits of requests apply to it.
         trace: its span; None where no spans are recorded.
+        timeout_s: the client's limit for the first byte, in seconds; None if it set none.
         unsampled_traceparent: the `traceparent` for upstreams where OpenTelemetry is on and this
             request is not sampled; else empty.
     """
@@ -225,6 +226,7 @@ class Exchange:
         "started_at",
         "store_policy",
         "stream",
+        "timeout_s",
         "trace",
         "unsampled_traceparent",
         "verb",
@@ -243,7 +245,7 @@ class Exchange:
     ) -> None:
         self.id = self.echoed_id = request_id
         self.max_items = offload.MAX_ITEMS
-        self.client_request_id = ""
+        self.client_request_id = self.client_ip = self.prompt_tag = ""
         self.endpoint = endpoint
         self.verb: Verb = verb
         self.dialect = dialect
@@ -252,11 +254,10 @@ class Exchange:
         self.started = started
         self.started_at = time.time()
         self.query = b""
-        self.client_ip = ""
+        self.timeout_s: float | None = None
         self.key: ApiKey | None = None
         self.body = b""
         self.large_body_bytes = 0
-        self.prompt_tag = ""
         # The model that the path names, which replaces the one in the body; or empty.
         self.path_model = ""
         self.fields: dict[str, msgspec.Raw] = {}
@@ -264,12 +265,11 @@ class Exchange:
         self.stream = False
         self.framing: Framing = dialect.framing
         self.route: Route | None = None
-        self.shadow_of = ""
+        self.shadow_of = self.response_id = ""
         self.plan: RequestPlan | None = None
         self.earlier_responses: Mapping[str, Any] | None = None
         self.native_continuation: NativeRequest | None = None
         self.store_policy: StorePolicy | None = None
-        self.response_id = ""
         self.echoed_fields: dict[str, Any] = {}
         self.gateway_adaptations: list[dict[str, Any]] = []
         self.connection_responses: Mapping[str, Response] = {}

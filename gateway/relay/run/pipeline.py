@@ -423,7 +423,7 @@ def _cooldown_threshold(route: Route, kind: str) -> int | None:
 
 
 def _with_first_token_limit(timeouts: Timeouts, first_token_s: float) -> Timeouts:
-    """The timeouts with the limit of a step for the first token, if it is shorter."""
+    """The timeouts with a limit for the first token, if it is shorter."""
     if first_token_s >= timeouts.first_byte_s:
         return timeouts
     return msgspec.structs.replace(
@@ -434,15 +434,15 @@ def _with_first_token_limit(timeouts: Timeouts, first_token_s: float) -> Timeout
 async def _call_target(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, candidate: Candidate
 ) -> None:
-    exchange, target = call.exchange, candidate.target
-    provider = target.model.provider
-    timeouts = target.timeouts or provider.timeouts
+    exchange, target, provider = call.exchange, candidate.target, candidate.target.model.provider
+    timeouts, size = target.timeouts or provider.timeouts, exchange.offload_size
     if candidate.step is not None and candidate.step.first_token_s is not None:
         timeouts = _with_first_token_limit(timeouts, candidate.step.first_token_s)
+    if exchange.timeout_s is not None:
+        timeouts = _with_first_token_limit(timeouts, exchange.timeout_s)
     if exchange.client_socket is not None:
         await serve_session(runtime, call, client, deadlines, target, timeouts)
         return
-    size = exchange.offload_size
     if exchange.verb == "embed" and (
         batches := await offload.run(size, embeddings.split_inputs, call, target)
     ):
