@@ -7,7 +7,7 @@
     /v1/v1/...                                      a base URL that already ends in /v1
     /v1/projects/P/locations/L/publishers/anthropic/models/{model}:rawPredict
                                                     Messages on Vertex AI; also :streamRawPredict
-    /vertex_ai/...                                  Vertex AI, as at LiteLLM
+    /vertex_ai/..., /gemini/..., /cohere/...        LiteLLM's prefixes of a vendor's own paths
 
 A model in the path is the model of the request, as at Azure; a `model` in the body is replaced.
 """
@@ -34,7 +34,10 @@ _AZURE_PATH = re.compile(
     re.DOTALL,
 )
 _REPEATED_VERSION = re.compile(r"(?:/api)?/v1(?:/v1)*(?P<path>/.*|)", re.DOTALL)
-_VERTEX_PREFIX = "/vertex_ai"
+# https://docs.litellm.ai/docs/pass_through/intro
+_VENDOR_PREFIX = re.compile(
+    r"\A/(?:vertex[_-]ai|gemini|cohere|mistral|vllm|azure|openai_passthrough)(?=/)"
+)
 _CLAUDE_ON_VERTEX = re.compile(
     r"(?:/v1(?:beta1)?)?/projects/[^/]+/locations/[^/]+/publishers/anthropic/models/"
     r"(?P<model>[^/].*):(?:rawPredict|streamRawPredict)",
@@ -44,7 +47,9 @@ _CLAUDE_ON_VERTEX = re.compile(
 _COUNT_TOKENS = "count-tokens"
 # First segments of a path that may be an alias.
 _PATH_PREFIXES: tuple[str, ...] = ("/openai/", "/engines/", "/v1/engines/", "/api/v1", "/v1/v1")
-_PATH_PREFIXES += (f"{_VERTEX_PREFIX}/", "/projects/", "/v1/projects/", "/v1beta1/projects/")
+_PATH_PREFIXES += ("/projects/", "/v1/projects/", "/v1beta1/projects/")
+_PATH_PREFIXES += ("/vertex_ai/", "/vertex-ai/", "/gemini/", "/cohere/", "/mistral/", "/vllm/")
+_PATH_PREFIXES += ("/azure/", "/openai_passthrough/")
 
 
 @lru_cache(maxsize=MAX_CACHED_PATHS)
@@ -55,7 +60,7 @@ def resolve_path(path: str) -> tuple[str, str]:
     """
     if not path.startswith(_PATH_PREFIXES):
         return path, ""
-    path = path.removeprefix(_VERTEX_PREFIX)
+    path = _VENDOR_PREFIX.sub("", path, count=1)
     if match := _CLAUDE_ON_VERTEX.fullmatch(path):
         if match["model"] == _COUNT_TOKENS:
             return "/v1/messages/count_tokens", ""

@@ -21,6 +21,7 @@ VERTEX = "/projects/p/locations/l/publishers"
     ("path", "resolved", "model"),
     [
         ("/openai/deployments/gpt/chat/completions", "/v1/chat/completions", "gpt"),
+        ("/openai/deployments/mistral/chat/completions", "/v1/chat/completions", "mistral"),
         ("/openai/deployments/a/b/embeddings", "/v1/embeddings", "a/b"),
         ("/openai/deployments/w/audio/transcriptions", "/v1/audio/transcriptions", "w"),
         ("/openai/deployments/d/images/generations", "/v1/images/generations", "d"),
@@ -46,6 +47,19 @@ VERTEX = "/projects/p/locations/l/publishers"
             f"/v1beta1{VERTEX}/google/models/m:generateContent",
             "",
         ),
+        (
+            "/vertex-ai/v1/projects/p/locations/l/publishers/google/models/m:generateContent",
+            f"/v1{VERTEX}/google/models/m:generateContent",
+            "",
+        ),
+        ("/gemini/v1beta/models/m:generateContent", "/v1beta/models/m:generateContent", ""),
+        ("/gemini/v1beta/models", "/v1beta/models", ""),
+        ("/cohere/v2/rerank", "/v2/rerank", ""),
+        ("/cohere/v2/chat", "/v2/chat", ""),
+        ("/mistral/v1/chat/completions", "/v1/chat/completions", ""),
+        ("/vllm/v1/embeddings", "/v1/embeddings", ""),
+        ("/azure/openai/deployments/gpt/chat/completions", "/v1/chat/completions", "gpt"),
+        ("/openai_passthrough/v1/responses", "/v1/responses", ""),
     ],
 )
 def test_a_path_alias_maps_to_the_gateways_path(path: str, resolved: str, model: str) -> None:
@@ -66,6 +80,8 @@ def test_a_path_alias_maps_to_the_gateways_path(path: str, resolved: str, model:
         "/api/v1x/chat",
         "/api/routes",
         "/engines",
+        "/gemini",
+        "/geminis/v1beta/models",
         "/console/",
     ],
 )
