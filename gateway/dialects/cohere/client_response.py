@@ -225,19 +225,16 @@ def render_finish(finish: Finish, report: AdaptationReport) -> str:
 
 
 def render_usage(usage: Usage | None) -> Json:
-    """The `usage` object: billed and all tokens; Cohere's own counts where it sent them."""
+    """The `usage` object: billed and all tokens; Cohere's own counts where it sent them.
+
+    Unknown counts are 0, as LangChain adds the two numbers of every response, failed ones
+    included: https://github.com/langchain-ai/langchain-cohere
+    """
     if usage is None:
-        return {}
+        usage = Usage()
     if "tokens" in usage.native:
         return usage.native
-    counts = {
-        name: count
-        for name, count in (
-            ("input_tokens", usage.prompt_tokens),
-            ("output_tokens", usage.output),
-        )
-        if count is not None
-    }
+    counts = {"input_tokens": usage.prompt_tokens or 0, "output_tokens": usage.output or 0}
     out: Json = {"billed_units": counts, "tokens": counts}
     if usage.cache_read is not None:
         out["cached_tokens"] = usage.cache_read
@@ -404,7 +401,11 @@ class ChatStreamRenderer:
     def _fail_stream(self, error: Error) -> bytes:
         self._ended = True
         reason = "TIMEOUT" if error.kind == "timeout" else "ERROR"
-        delta = {"finish_reason": reason, "error": client_message(error)}
+        delta = {
+            "finish_reason": reason,
+            "error": client_message(error),
+            "usage": render_usage(self._usage),
+        }
         return _encode_event("message-end", delta=delta)
 
 

@@ -7,8 +7,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.canon.errors import GatewayError
-from gateway.canon.events import BlockEnd, BlockStart, CitationDelta, Delta, End, Start
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.events import (
+    BlockEnd,
+    BlockStart,
+    CitationDelta,
+    Delta,
+    End,
+    Event,
+    Failed,
+    Start,
+    UsageUpdate,
+)
 from gateway.canon.request import Citation, Document, QuoteLocation, Request, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
@@ -99,6 +109,41 @@ def test_coheres_own_counts_are_passed_on() -> None:
     usage = Usage(input=9, output=2, native=native)
     body, _ = DIALECT.client.render_response(Response(usage=usage), CONTEXT)
     assert body["usage"] == native
+
+
+def message_end(*events: Event) -> dict[str, Any]:
+    """Return the delta of the last event that these render to."""
+    renderer = DIALECT.client.stream_renderer(CONTEXT)
+    data = b"".join([renderer.feed(event) for event in events])
+    payloads = [msgspec.json.decode(frame.data) for frame in Decoder().feed(data) if frame.event]
+    assert payloads[-1]["type"] == "message-end"
+    delta: dict[str, Any] = payloads[-1]["delta"]
+    return delta
+
+
+FAILED = Failed(Error(kind="overloaded", message="busy"))
+FINISHED = End(Finish(reason="stop"))
+
+
+@pytest.mark.parametrize("last", [FAILED, FINISHED], ids=["failed", "finished"])
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        (None, (0, 0)),
+        (Usage(output=2), (0, 2)),
+        (Usage(input=9, cache_read=4, output=2), (13, 2)),
+    ],
+    ids=["unknown", "output only", "known"],
+)
+def test_every_stream_ends_with_both_token_counts(
+    last: Event, usage: Usage | None, counts: tuple[int, int]
+) -> None:
+    """LangChain adds the two billed counts of every `message-end`."""
+    updates = [] if usage is None else [UsageUpdate(usage)]
+    delta = message_end(Start(), BlockStart(kind="text"), Delta("a"), BlockEnd(), *updates, last)
+    for name in ("billed_units", "tokens"):
+        sent = delta["usage"][name]
+        assert (sent["input_tokens"], sent["output_tokens"]) == counts
 
 
 @pytest.mark.parametrize(
