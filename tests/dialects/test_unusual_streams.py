@@ -17,7 +17,7 @@ from gateway.canon.request import Citation, Native, Text, ToolCall
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
-from gateway.dialects.base import ResponseContext
+from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.framing.sse import Decoder, Frame
 from tests.stream_grammar import check_stream
@@ -114,6 +114,35 @@ def test_text_after_a_call_is_not_buffered():
     assert [type(event) for event in events[2]] == [
         *(BlockEnd, BlockStart, BlockEnd, BlockStart, Delta)
     ]
+
+
+THOUGHT = {"text": "hm", "thought": True}
+SEARCH = RenderedRequest(body={"tools": [{"functionDeclarations": []}, {"googleSearch": {}}]})
+FUNCTIONS = RenderedRequest(body={"tools": [{"functionDeclarations": []}, {"codeExecution": {}}]})
+
+
+@pytest.mark.parametrize("after", [[], [CALL], [THOUGHT, SIGNED]], ids=str)
+def test_sources_after_a_thought_belong_to_the_text_before_it(after: list[Json]):
+    parts = [{"text": "Hello World"}, THOUGHT, *after]
+    chunks = [*map(google, parts), google(**GROUNDING), google(finishReason="STOP")]
+    parser = DIALECTS["gemini"].provider.stream_parser(Traits(preset="acme", model="m"), SEARCH)
+    events = [event for c in chunks for event in parser.feed(Frame("", json.dumps(c).encode()))]
+    events += parser.close()
+    check_stream(events)
+    text, *_ = fold_events(events).parts
+    assert isinstance(text, Text)
+    assert [citation.url for citation in text.citations] == ["https://x"]
+
+
+@pytest.mark.parametrize("request_body", [FUNCTIONS, None], ids=["no search", "unknown"])
+def test_thoughts_after_a_text_are_not_buffered_without_a_search(
+    request_body: RenderedRequest | None,
+):
+    traits = Traits(preset="acme", model="m")
+    parser = DIALECTS["gemini"].provider.stream_parser(traits, request_body)
+    frames = [google({"text": "a"}), google(THOUGHT)]
+    events = [parser.feed(Frame("", json.dumps(frame).encode())) for frame in frames]
+    assert events[1][-1] == Delta("hm")
 
 
 def test_a_truncated_stream_still_has_the_buffered_parts():

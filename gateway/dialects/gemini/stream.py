@@ -72,7 +72,7 @@ from gateway.dialects.gemini.response import (
     search_query,
     utf8_length,
 )
-from gateway.dialects.gemini.text_sources import TextSources
+from gateway.dialects.gemini.text_sources import TextSources, may_cite_sources
 from gateway.dialects.shared.code_execution import GEMINI_CODE
 from gateway.dialects.shared.failed_streams import (
     TRUNCATED,
@@ -119,7 +119,7 @@ class GeminiStreamParser:
         self._open_kind = ""  # the kind of the open block
         self._pending_signature: Signature | None = None
         self._partial_calls = PartialCalls()
-        self._text_sources = TextSources()
+        self._text_sources = TextSources(expected=may_cite_sources(request))
         self._searches = GroundingSearches()
         self._google_fields = GoogleFields()
         self._usage: Json = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from gateway.canon.events import BlockEnd, BlockStart, CitationDelta, Delta, Event
 from gateway.canon.request import Citation
+from gateway.dialects.base import RenderedRequest
 from gateway.dialects.gemini.context import Json
 from gateway.dialects.gemini.response import parse_citations
 
@@ -15,13 +16,16 @@ from gateway.dialects.gemini.response import parse_citations
 class TextSources:
     """The sources of the last text, and the events that wait for them.
 
+    Thoughts after a text wait as well if sources are expected, else clients get them at once.
+
     Attributes:
         unsent_sources: source metadata of the text whose citations were not sent yet.
         early_sources: source metadata that came before any text: they belong to the next one.
         has_ended: whether the text has ended and its end waits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, expected: bool) -> None:
+        self._expected = expected
         self.unsent_sources: Json | None = None
         self.early_sources: Json | None = None
         self.has_ended = False
@@ -65,13 +69,16 @@ class TextSources:
                 (self._waiting if is_end else released_events).append(event)
             elif isinstance(event, CitationDelta):
                 released_events.append(event)
-            elif open_kind == "text" or (open_kind == "reasoning" and isinstance(event, Delta)):
+            elif open_kind == "text" or self._is_live_thought(event, open_kind):
                 released_events += [*self._waiting, event]
                 self._waiting = []
             else:
                 self._waiting.append(event)
         self.has_ended = bool(self._waiting)
         return released_events
+
+    def _is_live_thought(self, event: Event, open_kind: str) -> bool:
+        return not self._expected and open_kind == "reasoning" and isinstance(event, Delta)
 
     def take(self) -> list[Event]:
         """The events that wait; from now on, none does."""
@@ -82,3 +89,13 @@ class TextSources:
 def _identity(citation: Citation) -> tuple[object, ...]:
     """The fields that distinguish the citations of a text."""
     return citation.url, citation.title, citation.quote, citation.start, citation.end
+
+
+# Tools without sources; all others are searches, maps, pages or files.
+_TOOLS_WITHOUT_SOURCES = frozenset({"functionDeclarations", "codeExecution", "computerUse"})
+
+
+def may_cite_sources(request: RenderedRequest | None) -> bool:
+    """Whether the request has a tool whose results the response cites."""
+    tools = request.body.get("tools", ()) if request is not None else ()
+    return any(not _TOOLS_WITHOUT_SOURCES.issuperset(tool) for tool in tools)
