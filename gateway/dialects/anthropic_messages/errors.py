@@ -56,6 +56,9 @@ _KIND_BY_PHRASE: Phrases = (
     ("reached your specified api usage limits", "quota"),
     *CLAUDE_PHRASES,
 )
+# Lower-case phrases of a rate limit that ends by itself.
+_THROTTLE_PHRASES = ("rate limit", "increase rate", "too many requests", "concurren", "slow down")
+_REQUEST_ID_PREFIX = "req_"
 # How providers write both counts.
 _PROMPT, _LIMIT = r"(?P<prompt>[\d,]{1,12})", r"(?P<limit>[\d,]{1,12})"
 _TOKEN_COUNT_PATTERNS = tuple(
@@ -113,16 +116,25 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     payload = decode_or_none(body)
     error = parse_error_payload(payload, status=status, body=body)
     error = with_response_headers(error, headers, payload, "request-id", "x-request-id")
-    # Anthropic says when to retry, unless a spend cap is reached: wire/spec.md, section 5.
-    # Other servers of this API, which lack its header, may never say.
-    if (
-        (status, error.code) == (429, "rate_limit_error")
-        and error.retry_after_s is None
-        and error.should_retry is not True
-        and "anthropic-organization-id" in headers
-    ):
+    if (status, error.code) == (429, "rate_limit_error") and _is_spend_cap(error):
         return msgspec.structs.replace(error, kind="quota")
     return error
+
+
+def _is_spend_cap(error: Error) -> bool:
+    """Whether a 429 of Anthropic means a reached spend cap: it has no time to retry.
+
+    Throttled requests may have none either, but say so in the message. Other servers of this
+    API may never send a time; they lack Anthropic's request id.
+    https://platform.claude.com/docs/en/api/rate-limits (2026-11)
+    """
+    message = error.message.lower()
+    return (
+        error.retry_after_s is None
+        and error.should_retry is not True
+        and (error.upstream_id or "").startswith(_REQUEST_ID_PREFIX)
+        and not any(phrase in message for phrase in _THROTTLE_PHRASES)
+    )
 
 
 def parse_error_payload(payload: Any, *, status: int | None = None, body: bytes = b"") -> Error:

@@ -111,6 +111,7 @@ _QUOTA_PHRASES = (
     "not enough balance",  # Novita
     "key limit exceeded",  # OpenRouter
     "credit balance is too low",  # Anthropic
+    "monthly spend",  # Anthropic ("limit"), with a time to retry; Google ("ing cap")
     "failure to pay past invoices",  # Fireworks, with status 412
 )
 # Phrases of Claude's errors, from whichever provider serves it (wire/spec.md, section 5).

@@ -96,19 +96,38 @@ def test_the_details_of_an_error_reach_clients_of_the_same_dialect():
         assert "max_side_length_pixels" not in json.dumps(error_body)
 
 
+CAP = "You have reached your API usage limits: you will regain access on 2026-12-01."
+MONTHLY = "This request would exceed your account's monthly spend limit. Please try again later."
+ACCOUNT = "This request would exceed your account's rate limit. Please try again later."
+FROM_ANTHROPIC = {"request_id": "req_1"}
+
+
 @pytest.mark.parametrize(
-    ("headers", "kind"),
+    ("message", "headers", "kind"),
     [
-        ({"anthropic_organization_id": "o"}, "quota"),
-        ({"anthropic_organization_id": "o", "retry_after": "3"}, "rate_limit"),
-        ({"anthropic_organization_id": "o", "x_should_retry": "true"}, "rate_limit"),
-        ({}, "rate_limit"),
+        (CAP, FROM_ANTHROPIC, "quota"),
+        (CAP, FROM_ANTHROPIC | {"retry_after": "3"}, "rate_limit"),
+        (CAP, FROM_ANTHROPIC | {"x_should_retry": "true"}, "rate_limit"),
+        (ACCOUNT, FROM_ANTHROPIC, "rate_limit"),
+        ("Rate limited", FROM_ANTHROPIC, "rate_limit"),
+        (MONTHLY, FROM_ANTHROPIC | {"retry_after": "300"}, "quota"),
+        ("busy", {}, "rate_limit"),
     ],
-    ids=["spend-cap", "retry-after", "should-retry", "compatible-server"],
+    ids=[
+        *("spend-cap", "retry-after", "should-retry", "account", "throttled"),
+        *("monthly", "compatible-server"),
+    ],
 )
-def test_anthropics_429_without_a_time_to_retry_is_a_spend_cap(headers: dict[str, str], kind: str):
-    """Other servers of this API send no retry-after for a rate limit either."""
-    assert parse_error_response(429, refusal("rate_limit_error"), **headers).kind == kind
+def test_anthropics_429_without_a_time_to_retry_is_a_spend_cap(
+    message: str, headers: dict[str, str], kind: str
+):
+    """Other servers of this API send no retry-after for a rate limit either.
+
+    https://github.com/anthropics/claude-code/issues/71670 has rate limits without a time,
+    https://github.com/NousResearch/hermes-agent/pull/91106 a spend limit with one.
+    """
+    error = parse_error_response(429, refusal("rate_limit_error", message), **headers)
+    assert error.kind == kind
 
 
 @pytest.mark.parametrize(
