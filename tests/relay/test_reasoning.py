@@ -128,6 +128,28 @@ def test_different_turns_do_not_match(history: tuple[Turn, ...], scope: str):
     assert keys.turn != first.turn
 
 
+EARLIER = Turn(role="user", parts=(Text(text="Hello"),))
+REPLY = Turn(role="assistant", parts=(Text(text="Hello!"),))
+ELSE = Turn(role="user", parts=(Text(text="Else"),))
+
+
+def test_a_turn_is_matched_in_a_shortened_history():
+    stored = keys_after(request(EARLIER, REPLY, USER), (THOUGHT, CALL), "key:1")
+    [(_, keys)] = keys_in(request(USER, assistant_turn(CALL)), "key:1", [1])
+    assert keys.call == stored.call
+    assert keys.turn != stored.turn
+
+
+@pytest.mark.parametrize("history", [(ELSE,), (USER, REPLY, ELSE), ()], ids=len)
+def test_an_equal_call_in_another_conversation_does_not_match(history: tuple[Turn, ...]):
+    """Some upstreams use the same ids in each conversation, such as `call_0`."""
+    stored = keys_after(request(USER), (THOUGHT, CALL), "key:1")
+    turns = (*history, assistant_turn(CALL))
+    [(_, keys)] = keys_in(request(*turns), "key:1", [len(history)])
+    assert keys.call != stored.call
+    assert keys.turn != stored.turn
+
+
 def test_turns_with_calls_but_without_state_are_found():
     history = request(USER, assistant_turn(Reasoning(text="hm"), CALL))
     assert turns_missing_state(history, text_suffices=False) == [1]
@@ -172,6 +194,40 @@ async def test_a_reasoning_store_stays_within_max_bytes(
         client.add_tool_results("sunny")
         await send_turn(gateway, client, "anthropic", stream=False)
         assert RETURNED["anthropic"](upstreams.last("anthropic").body) == [returned]
+
+
+async def test_conversations_with_equal_call_ids_do_not_share_reasoning(
+    upstreams: Upstreams, tmp_path: Path
+):
+    rows = SharedStateStore()
+    async with running_gateway(tmp_path, upstreams, rows) as gateway:
+        client = Chat()
+        client.add_user_message(PROMPT)
+        await send_turn(gateway, client, "openai", stream=False)
+        client.add_tool_results("sunny")
+        other = Chat()
+        other.history = [{"role": "user", "content": f"{PROMPT} And now?"}, *client.history[1:]]
+        await send_turn(gateway, other, "openai", stream=False)
+        assert RETURNED["openai"](upstreams.last("openai").body) == ["no state"]
+        await send_turn(gateway, client, "openai", stream=False)
+        assert RETURNED["openai"](upstreams.last("openai").body) == ["state"]
+
+
+@pytest.mark.parametrize(("user", "state"), [("ada", "state"), ("bob", "no state")])
+async def test_end_users_do_not_share_reasoning(
+    upstreams: Upstreams, tmp_path: Path, user: str, state: str
+):
+    async with running_gateway(tmp_path, upstreams, SharedStateStore()) as gateway:
+        client = Chat()
+        client.add_user_message(PROMPT)
+        for end_user in ("ada", user):
+            path, body = client.request("openai", stream=False)
+            reply = await gateway.post(path, {**body, "user": end_user}, headers=client.headers)
+            assert reply.status == 200, reply.body
+            if len(client.history) == 1:
+                client.read_response(reply.body, stream=False)
+                client.add_tool_results("sunny")
+        assert RETURNED["openai"](upstreams.last("openai").body) == [state]
 
 
 async def test_reasoning_states_in_memory_expire(upstreams: Upstreams, tmp_path: Path):

@@ -2,9 +2,10 @@
 
 A turn is identified by two keys. `turn` is a digest of the history before it and of the calls
 themselves; it works for clients that give calls no ids of their own. `call` is a digest of the
-first call with its id; it works if a client has truncated or rewritten its history. If several
-models responded to the same history, each model gets its own state. Text is not stored, only
-its length: the client sends it back itself.
+turn directly before it and of the first call with its id; it works if a client has truncated its
+history. The id alone does not suffice, as some upstreams use the same ids in each conversation
+(`call_0`). If several models responded to the same history, each model gets its own state. Text
+is not stored, only its length: the client sends it back itself.
 """
 
 from __future__ import annotations
@@ -123,35 +124,47 @@ def _state_part(part: Part) -> StatePart | None:
 
 def keys_after(request: Request, response_parts: Iterable[Part], scope: str) -> TurnKeys:
     """The keys of the turn that answers this request."""
-    digest = hashlib.blake2b(scope.encode(), digest_size=_DIGEST_BYTES)
+    history = _HistoryDigest(scope)
     for turn in request.turns:
-        digest.update(_turn_digest_input(turn))
-    return _turn_keys(
-        digest, [part for part in response_parts if isinstance(part, ToolCall)], scope
-    )
+        history.add(turn)
+    return history.keys_of(response_parts)
 
 
 def keys_in(request: Request, scope: str, indexes: Iterable[int]) -> Iterator[tuple[int, TurnKeys]]:
     """The keys of turns in a request's history, with their indexes."""
     requested_indexes = frozenset(indexes)
-    digest = hashlib.blake2b(scope.encode(), digest_size=_DIGEST_BYTES)
+    history = _HistoryDigest(scope)
     for index, turn in enumerate(request.turns):
         if index in requested_indexes:
-            yield (
-                index,
-                _turn_keys(digest, [p for p in turn.parts if isinstance(p, ToolCall)], scope),
-            )
-        digest.update(_turn_digest_input(turn))
+            yield index, history.keys_of(turn.parts)
+        history.add(turn)
 
 
-def _turn_keys(history_digest: Any, calls: list[ToolCall], scope: str) -> TurnKeys:
-    turn_digest = history_digest.copy()
-    turn_digest.update(_encode([[call.name, _arguments_or_raw(call)] for call in calls]))
-    first_call = calls[0]
-    call_input = _encode([scope, first_call.id, first_call.name, _arguments_or_raw(first_call)])
-    return TurnKeys(
-        turn_digest.hexdigest(), hashlib.blake2b(call_input, digest_size=_DIGEST_BYTES).hexdigest()
-    )
+class _HistoryDigest:
+    """The turns of a conversation up to one whose keys are needed."""
+
+    def __init__(self, scope: str) -> None:
+        self._scope = scope
+        self._digest = hashlib.blake2b(scope.encode(), digest_size=_DIGEST_BYTES)
+        self._last_turn = b""
+
+    def add(self, turn: Turn) -> None:
+        """Add the next turn."""
+        if turn_input := _turn_digest_input(turn):
+            self._digest.update(turn_input)
+            self._last_turn = turn_input
+
+    def keys_of(self, parts: Iterable[Part]) -> TurnKeys:
+        """The keys of the turn that follows, of which only the calls count."""
+        calls = [part for part in parts if isinstance(part, ToolCall)]
+        turn_digest = self._digest.copy()
+        turn_digest.update(_encode([[call.name, _arguments_or_raw(call)] for call in calls]))
+        first_call = calls[0]
+        call_digest = hashlib.blake2b(self._last_turn, digest_size=_DIGEST_BYTES)
+        call_digest.update(
+            _encode([self._scope, first_call.id, first_call.name, _arguments_or_raw(first_call)])
+        )
+        return TurnKeys(turn_digest.hexdigest(), call_digest.hexdigest())
 
 
 def _arguments_or_raw(call: ToolCall) -> Any:

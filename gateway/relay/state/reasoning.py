@@ -39,6 +39,7 @@ from gateway.relay.exchange.reasoning_turns import (
     restore_state,
     turns_missing_state,
 )
+from gateway.relay.exchange.request_features import end_user_of
 from gateway.relay.translate.prepare import upstream_dialect, uses_passthrough
 from gateway.routing.snapshot import Target
 
@@ -228,7 +229,7 @@ class ReasoningStore:
                 continue
             if exact_state is _UNKNOWN_STATE:
                 unknown_turns[index] = keys
-            # A single key may match another conversation: upstreams reuse ids.
+            # A single key may match another state than both keys do.
             if (
                 exact_state is _UNKNOWN_STATE
                 and (similar := self._get_by_either_key(keys, target_key)) is not None
@@ -368,9 +369,11 @@ def _single_keys(keys: TurnKeys, model_key: str) -> Iterable[str]:
 
 
 def _reasoning_scope(call: Call) -> str:
-    """The scope of stored reasoning: keys never get the reasoning of other keys."""
+    """The scope of stored reasoning: no key or end user gets the reasoning of another."""
     exchange = call.exchange
-    return f"key:{exchange.key.id}" if exchange.key is not None else "nobody"
+    owner = f"key:{exchange.key.id}" if exchange.key is not None else "nobody"
+    end_user = end_user_of(exchange)
+    return f"{owner}/{end_user}" if end_user else owner
 
 
 def _select_state(
