@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -363,12 +364,13 @@ TARGETS = {
     "bedrock": "us.amazon.nova-pro-v1:0",
     "cohere": "command-a-03-2025",
     "mistral": "mistral-large-latest",
+    "cohere-reasoning": "command-a-reasoning-08-2025",
     "custom-completions": "davinci-002",
 }
 
 
 # Cohere cites documents unless the request says otherwise.
-IMPLIED_FIELDS = {"documents[0].citations"}
+IMPLIED_FIELDS = {"citation_options"}
 
 
 def has_field(value: Any, path: Path) -> bool:
@@ -391,17 +393,99 @@ def path_of(field: str) -> Path:
     return tuple(int(index) if index else key for index, key in keys)
 
 
-@each("client", list(REQUESTS))
-def test_reported_fields_are_in_the_request(client: str) -> None:
-    body = copy.deepcopy(REQUESTS[client][0])
-    if client == "openai_chat":
+FUNCTION = {"name": "f", "description": "d"}
+BOUNDED = {"type": "object", "properties": {"a": {"type": "string", "maxLength": 3}}, "title": "T"}
+GOOGLE_SCHEMA = {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}, "title": "T"}
+SEARCH_RESULT = {
+    "searchResult": {
+        "source": "https://a.example",
+        "title": "t",
+        "content": [{"text": "x"}],
+        "citations": {"enabled": True},
+    }
+}
+CONVERSE_DOCUMENT = {
+    "document": {
+        "format": "txt",
+        "name": "a",
+        "context": "c",
+        "source": {"text": "x"},
+        "citations": {"enabled": True},
+    }
+}
+# Requests with settings whose canonical form has another place.
+MOVED_SETTINGS: list[tuple[str, Json]] = [
+    (
+        "cohere",
+        {
+            "messages": [{"role": "user", "content": "q"}],
+            "documents": [{"id": "a", "data": {"title": "T", "snippet": "S", "url": "https://a"}}],
+            "strict_tools": True,
+            "tools": [{"type": "function", "function": {**FUNCTION, "parameters": BOUNDED}}] * 2,
+        },
+    ),
+    (
+        "cohere",
+        {
+            "messages": [{"role": "user", "content": "q"}],
+            "documents": ["a"],
+            "citation_options": {"mode": "ACCURATE"},
+        },
+    ),
+    *(
+        (
+            "gemini",
+            {
+                "contents": [{"role": "user", "parts": [{"text": "q"}]}],
+                "tools": [{"functionDeclarations": [{**FUNCTION, **schema}]}],
+                "toolConfig": {"functionCallingConfig": {"mode": "VALIDATED"}},
+                "serviceTier": "priority",
+            },
+        )
+        for schema in ({"parametersJsonSchema": BOUNDED}, {"parameters": GOOGLE_SCHEMA})
+    ),
+    (
+        "bedrock_converse",
+        {
+            "messages": [
+                {"role": "user", "content": [{"text": "q"}, SEARCH_RESULT, CONVERSE_DOCUMENT]}
+            ],
+            "serviceTier": {"type": "priority"},
+        },
+    ),
+    (
+        "openai_chat",
+        {"messages": [{"role": "user", "content": "q"}], "web_search_options": {}},
+    ),
+    (
+        "anthropic_messages",
+        {
+            "max_tokens": 4000,
+            "messages": [{"role": "user", "content": "q"}],
+            "output_config": {"effort": "max"},
+            "thinking": {"type": "adaptive"},
+        },
+    ),
+]
+
+
+@each(
+    ("client", "request_body"),
+    [*((client, body) for client, (body, _, _) in REQUESTS.items()), *MOVED_SETTINGS],
+)
+def test_reported_fields_are_in_the_request(client: str, request_body: Json) -> None:
+    body = copy.deepcopy(request_body)
+    if request_body is REQUESTS["openai_chat"][0]:
         body["messages"][0]["content"][0]["prompt_cache_breakpoint"] = {"mode": "explicit"}
     unknown: set[str] = set()
-    for target, model in TARGETS.items():
+    for name, model in TARGETS.items():
+        target = name.removesuffix("-reasoning")
         try:
             translation = translate.request(client, target, {"model": "m", **body}, {}, model)
         except GatewayError:
             continue
+        reported = Counter((row["field"], row["action"]) for row in translation["report"])
+        assert max(reported.values(), default=1) == 1, (name, reported.most_common(1))
         unknown |= {
             f"{target}: {row['field']}"
             for row in translation["report"]
@@ -416,9 +500,9 @@ def test_sources_of_a_text_are_reported_for_a_prompt() -> None:
     source = {"type": "char_location", "cited_text": "c", "document_index": 0}
     text = {"type": "text", "text": "x", "citations": [source]}
     messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": [text]}]
-    request = {"model": "m", "max_tokens": 9, "messages": messages}
+    request = {"model": "m", "max_tokens": 9, "system": [text], "messages": messages}
     translation = translate.request(
         "anthropic_messages", "openai_completions", request, {}, "gpt-3.5-turbo-instruct"
     )
     reported_fields = [row["field"] for row in translation["report"]]
-    assert "messages[1].content[0].citations" in reported_fields
+    assert {"system[0].citations", "messages[1].content[0].citations"} <= {*reported_fields}

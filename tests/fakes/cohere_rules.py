@@ -24,7 +24,9 @@ Json = dict[str, Any]
 
 REASONER, PLAIN = "command-a-reasoning-08-2025", "command-a-03-2025"
 VISION = "command-a-vision-07-2025"
-MODELS = (REASONER, PLAIN, VISION)
+# It reasons and sees: https://docs.cohere.com/docs/command-a-plus
+PLUS = "command-a-plus-05-2026"
+MODELS = (REASONER, PLAIN, VISION, PLUS)
 _FIELDS = set(inspect.signature(V2Client.chat).parameters) - {"self", "request_options"}
 _TYPES: dict[str, Any] = {
     "messages": ChatMessages,
@@ -178,14 +180,14 @@ def _ranges(body: Json) -> Refusal | None:
     budget = body.get("thinking", {}).get("token_budget")
     if budget is not None and budget < 1:
         return invalid_request("invalid request: token_budget must be positive")
-    if body.get("thinking") and "reasoning" not in body["model"]:
+    if body.get("thinking") and body["model"] not in {REASONER, PLUS}:
         return invalid_request("thinking is not supported by this model")
     return None
 
 
 def _messages(body: Json) -> Refusal | None:
     messages = body["messages"]
-    if "vision" not in body["model"] and any(map(_has_content, messages)):
+    if body["model"] not in {VISION, PLUS} and any(map(_has_content, messages)):
         return invalid_request("invalid request: image content is not supported for this model")
     if not messages:
         return invalid_request("invalid request: message must be at least 1 token long")

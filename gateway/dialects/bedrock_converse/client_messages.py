@@ -205,7 +205,7 @@ def _parse_document(block: Json, path: str, extra: Json) -> Part:
         citations=None
         if citations is None
         else boolean(citations, "enabled", f"{document_path}.citations"),
-        path=path,
+        path=document_path,
     )
     if data is not None:
         media_type = resolve_media_type(data, declared_type, "application/pdf")
@@ -234,7 +234,7 @@ def _parse_search_result(block: Json, path: str, extra: Json) -> Part:
         citations=None
         if citations is None
         else boolean(citations, "enabled", f"{result_path}.citations"),
-        path=path,
+        path=result_path,
     )
 
 

@@ -81,10 +81,9 @@ FIELD_PATHS: dict[str, str] = {
     # below the tool's own path
     "tool_schema": "toolSpec.inputSchema.json",
     "tool_strict": "toolSpec.strict",
-    # below the path of a document
-    "title": "document.name",
-    "context": "document.context",
-    "document_citations": "document.citations",
+    # below the path of a document or search result
+    "title": "name",
+    "document_citations": "citations",
 }
 _PARSED_FIELDS = frozenset(
     {

@@ -72,6 +72,12 @@ FIELD_PATHS: dict[str, str] = {
     "detail": "image_url.detail",
     # below the tool's own path
     "tool_schema": "function.parameters",
+    # of all tools and documents
+    "tool_strict": "/strict_tools",
+    "document_citations": "/citation_options",
+    # below the path of a document
+    "title": "data.title",
+    "context": "data",
 }
 _PARSED_FIELDS = frozenset(
     {
@@ -84,6 +90,7 @@ _MESSAGE_FIELDS = frozenset(
     {"role", "content", "tool_calls", "tool_plan", "citations", "tool_call_id"}
 )
 _ROLES = ("user", "assistant", "system", "tool")
+_OPTIONS = "citation_options"
 # Where a document has its text.
 _TEXT_KEYS = ("text", "snippet", "content")
 
@@ -116,7 +123,8 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
             logprobs=boolean(body, "logprobs"),
         ),
         extra=({NAME: extra} if extra else {}) | unread_fields(body, KNOWN_FIELDS),
-        client_paths=dict(FIELD_PATHS),
+        # Citation options are reported as a whole, as other providers have none.
+        client_paths=FIELD_PATHS | ({"document_citations": ""} if _OPTIONS in extra else {}),
     )
 
 
@@ -264,7 +272,7 @@ def _parse_documents(body: Json, extra: Json) -> tuple[Document, ...]:
         return ()
     if type(documents) is not list:
         raise wrong_type("documents", "a list", documents)
-    options = mapping(body, "citation_options") or {}
+    options = mapping(body, _OPTIONS) or {}
     has_citations = options.get("mode") not in ("OFF", "DISABLED")
     return tuple(
         replace(_parse_document(item, f"documents[{index}]", extra), citations=has_citations)

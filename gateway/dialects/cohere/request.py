@@ -144,13 +144,8 @@ def _render_reasoning_config(context: RenderContext, body: Json) -> None:
         return
     thinking_object: Json = {"type": "enabled"}
     if (budget := _requested_budget(reasoning)) is not None:
-        name = "budget" if reasoning.mode == "budget" else "effort"
-        thinking_object["token_budget"] = budget = _fit_budget(
-            context, name, budget, body.get("max_tokens")
-        )
-    if reasoning.effort in {"xhigh", "max"}:
-        context.approximate(
-            context.request.client_path("effort"), "sent as a token budget", after=budget
+        thinking_object["token_budget"] = _fit_budget(
+            context, reasoning, budget, body.get("max_tokens")
         )
     body["thinking"] = thinking_object
 
@@ -162,14 +157,24 @@ def _requested_budget(reasoning: ReasoningConfig) -> int | None:
     return BUDGET_BY_EFFORT.get(reasoning.effort or "")
 
 
-def _fit_budget(context: RenderContext, name: str, budget: int, max_tokens: int | None) -> int:
-    """The budget, reduced so that the limit leaves room for a response; `name` is its field."""
-    if max_tokens is None or budget <= max_tokens - _MIN_RESPONSE_TOKENS:
-        return budget
-    sent_budget = max(1, max_tokens - _MIN_RESPONSE_TOKENS)
-    reason = f"at least {_MIN_RESPONSE_TOKENS} tokens of the limit are reserved for the response"
-    context.approximate(context.request.client_path(name), reason, before=budget, after=sent_budget)
-    return sent_budget
+def _fit_budget(
+    context: RenderContext, reasoning: ReasoningConfig, budget: int, max_tokens: int | None
+) -> int:
+    """The budget, reduced so that the limit leaves room for a response.
+
+    Reports a reduced budget, and an effort beyond those that have a usual budget.
+    """
+    path = context.request.client_path("budget" if reasoning.mode == "budget" else "effort")
+    if max_tokens is not None and budget > max_tokens - _MIN_RESPONSE_TOKENS:
+        sent_budget = max(1, max_tokens - _MIN_RESPONSE_TOKENS)
+        reason = (
+            f"at least {_MIN_RESPONSE_TOKENS} tokens of the limit are reserved for the response"
+        )
+        context.approximate(path, reason, before=budget, after=sent_budget)
+        return sent_budget
+    if reasoning.effort in {"xhigh", "max"}:
+        context.approximate(path, "sent as a token budget", after=budget)
+    return budget
 
 
 def _render_metadata(context: RenderContext, body: Json) -> None:

@@ -56,6 +56,8 @@ FIELD_PATHS: dict[str, str] = {
     "metadata": "labels",
     "service_tier": "serviceTier",
     "store": "store",
+    # of all functions
+    "tool_strict": f"/{CALLING_CONFIG}.mode",
     # below the part's own path
     "signature": "thoughtSignature",
     "is_error": "functionResponse.response.error",

@@ -41,6 +41,7 @@ from gateway.dialects.gemini.reasoning import (
     render_reasoning_config,
 )
 from gateway.dialects.gemini.tools import (
+    find_schema_field,
     from_google_schema,
     parse_tool_choice,
     parse_tools,
@@ -128,7 +129,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     pending_calls = PendingCalls()
     turns = _parse_turns(body, pending_calls)
     extra |= pending_calls.extra_fields
-    field_paths = dict(FIELD_PATHS)
+    field_paths = FIELD_PATHS | {"tool_schema": find_schema_field(body)}
     tool_choice, strict = parse_tool_choice(body, extra)
     return Request(
         model=_parse_model(body),

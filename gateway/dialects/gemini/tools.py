@@ -235,7 +235,8 @@ def _order_properties(out: Json, order: Any) -> None:
 
 # --- tools and tool choice ------------------------------------------------------------------------
 
-_FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "parametersJsonSchema"})
+_JSON_SCHEMA = "parametersJsonSchema"
+_FUNCTION_FIELDS = frozenset({"name", "description", "parameters", _JSON_SCHEMA})
 _DECLARATIONS = "functionDeclarations"
 _ALLOWED_NAMES = "allowedFunctionNames"
 _CALLING_MODES = ("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")
@@ -263,7 +264,7 @@ def parse_tools(body: Json, *, strict: bool | None) -> tuple[Tool, ...]:
 
 
 def _parse_function(function: Json, path: str, *, strict: bool | None) -> Tool:
-    schema = mapping(function, "parametersJsonSchema", path)
+    schema = mapping(function, _JSON_SCHEMA, path)
     if schema is None:
         schema = from_google_schema(mapping(function, "parameters", path))
     extra = {k: v for k, v in function.items() if k not in _FUNCTION_FIELDS and v is not None}
@@ -276,6 +277,13 @@ def _parse_function(function: Json, path: str, *, strict: bool | None) -> Tool:
         extra=extra,
         path=path,
     )
+
+
+def find_schema_field(body: Json) -> str:
+    """The field with the schemas of the request's functions, which clients use for all of them."""
+    functions = (f for item in objects(body, "tools") for f in objects(item, _DECLARATIONS))
+    is_json_schema = any(function.get(_JSON_SCHEMA) is not None for function in functions)
+    return _JSON_SCHEMA if is_json_schema else "parameters"
 
 
 def _parse_server(key: str, value: Any, path: str) -> Tool:
@@ -383,7 +391,7 @@ def _render_function(context: RenderContext, tool: Tool) -> Json:
         description = describe_free_text_tool(context, tool)
     if description:
         declaration["description"] = description
-    declaration["parametersJsonSchema"] = (
+    declaration[_JSON_SCHEMA] = (
         TEXT_INPUT_SCHEMA if tool.kind == "custom" else _render_schema(context, tool)
     )
     context.drop_cache_marks(tool.cache)

@@ -38,7 +38,6 @@ from gateway.canon.traits import Traits
 from gateway.dialects.openai_chat.context import ChatRenderContext, parse_cache_breakpoint
 from gateway.dialects.shared.fields import (
     integer_or_none,
-    join_path,
     native_kind,
     required_mapping,
     required_text,
@@ -335,7 +334,7 @@ def _render_document(context: ChatRenderContext, document: Document) -> list[Jso
     if document.text is not None or document.parts is not None:
         return _render_document_as_text(context, document)
     if document.context is not None:
-        context.drop(join_path(document.path, "context"), "no equivalent in OpenAI Chat")
+        context.drop(context.part_field(document.path, "context"), "no equivalent in OpenAI Chat")
     if not context.traits.pdf:
         note = _render_media_note(
             context, document.path, "document", "this model does not support documents"

@@ -187,9 +187,7 @@ def _render_prompt(context: PromptRenderContext) -> str:
         return _turn_text(context, request.turns[0])
     field = request.turns[0].path.partition("[")[0] if request.turns else "messages"
     context.approximate(field or "messages", "a conversation is sent as one text with role labels")
-    lines = [block.text for block in request.instructions]
-    for block in request.instructions:
-        context.drop_cache_marks(block.cache)
+    lines = [_part_text(context, block) for block in context.sent_instructions()]
     lines += [f"{_ROLE_LABELS[turn.role]}: {_turn_text(context, turn)}" for turn in request.turns]
     if not request.turns or request.turns[-1].role != "assistant":
         lines.append("Assistant:")
@@ -276,7 +274,10 @@ def _drop_unsupported(context: PromptRenderContext) -> None:
     """Report the fields that a prompt cannot express."""
     request, reasoning = context.request, context.request.reasoning
     if request.tools:
-        context.drop(request.client_path("tools"), "prompts do not support tools")
+        # A list of tools is reported as a whole, a field that is one tool by its own name.
+        for tool in request.tools:
+            path = request.client_path("tools") if "[" in tool.path else tool.path
+            context.drop(path, "prompts do not support tools")
     elif request.tool_choice is not None and request.tool_choice.mode in {"any", "named"}:
         context.drop(request.client_path("tool_choice"))
     if request.output.format != "text":

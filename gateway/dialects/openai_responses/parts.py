@@ -39,7 +39,6 @@ from gateway.dialects.openai_responses.context import (
 )
 from gateway.dialects.shared.fields import (
     integer_or_none,
-    join_path,
     native_kind,
     required_mapping,
     required_text,
@@ -296,7 +295,8 @@ def _render_document(context: ResponsesRenderContext, document: Document) -> lis
     if document.text is not None or document.parts is not None:
         return _render_document_as_text(context, document)
     if document.context is not None:
-        context.drop(join_path(document.path, "context"), "no equivalent in OpenAI Responses")
+        path = context.part_field(document.path, "context")
+        context.drop(path, "no equivalent in OpenAI Responses")
     if not context.traits.pdf:
         note = _render_media_note(
             context, document.path, "document", "this model does not support documents"

@@ -58,6 +58,7 @@ class ReportingContext:
         self.traits = traits
         self.report: list[Adaptation] = []
         self._cache_drop_reported = False
+        self._reported_settings: set[str] = set()
 
     @property
     def model(self) -> str:
@@ -73,9 +74,17 @@ class ReportingContext:
         self._record_adaptation(approximated_field(path, reason, before=before, after=after))
 
     def part_field(self, path: str, name: str) -> str:
-        """The client's path of a field of the value at this path (`title`, `tool_strict`)."""
+        """The client's path of a field of the value at this path (`title`, `tool_strict`).
+
+        `/field` in the client's paths is one setting of the request for all such values: it is
+        returned once. Without a path or a field, nothing is to be reported: empty.
+        """
         field = self.request.client_paths.get(name, name.rpartition("_")[2])
-        return f"{path}.{field}" if path else ""
+        if field.startswith("/"):
+            is_new = field not in self._reported_settings
+            self._reported_settings.add(field)
+            return field[1:] if is_new else ""
+        return f"{path}.{field}" if path and field else ""
 
     def default(self, path: str, reason: str, *, after: Any = None) -> None:
         """Report a value that the upstream requires and the client omitted."""

@@ -442,7 +442,11 @@ def translate_request(
     body, report = rendered_request.body, rendered_request.report
     if edits:
         body, edit_adaptations = profile_edits.apply(edits, body)
-        report = (*report, *edit_adaptations)
+        # Edits name the provider's fields; the client may have other names for them.
+        report += tuple(
+            msgspec.structs.replace(item, path=request.client_path(item.path))
+            for item in edit_adaptations
+        )
     if verb == "count_tokens" and traits.count_form != "bare":
         body = dialect.token_count_body(body, traits.model)
         # A count leaves out the default of `max_tokens`, so it is not reported.

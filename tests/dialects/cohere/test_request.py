@@ -32,6 +32,7 @@ from tests.dialects.cohere.make import (
     reported_fields,
     request_with_turns,
 )
+from tests.fakes import cohere_rules
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 VISION = "command-a-vision-07-2025"
@@ -215,3 +216,17 @@ def test_a_final_assistant_turn_is_refused() -> None:
 def test_a_request_without_text_is_refused() -> None:
     with pytest.raises(GatewayError, match="not empty"):
         render(request_with_turns(user(Text(text=""))))
+
+
+def test_command_a_plus_gets_reasoning_and_images() -> None:
+    body = render(
+        request_with_turns(
+            user(Text(text="what?"), Image(data=PNG, media_type="image/png")),
+            reasoning=ReasoningConfig(effort="max"),
+            max_output=9000,
+        ),
+        cohere_rules.PLUS,
+    ).body
+    assert body["thinking"] == {"type": "enabled", "token_budget": 7976}
+    assert body["messages"][0]["content"][1]["type"] == "image_url"
+    assert cohere_rules.refusal(body) is None

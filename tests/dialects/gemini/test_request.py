@@ -204,7 +204,7 @@ def test_the_mode_validated_is_reported_for_a_schema_that_cannot_be_strict():
     rendered_request = OPENAI_CHAT.provider.render_request(request, Traits())
     assert rendered_request.body["tools"][0]["function"]["strict"] is False
     assert reported_fields(rendered_request.report) == [
-        ("tools[0].functionDeclarations[0].strict", "approximated")
+        ("toolConfig.functionCallingConfig.mode", "approximated")
     ]
 
 
