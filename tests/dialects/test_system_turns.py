@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
+import pytest
 
 from gateway.canon.request import Native, Request, Text, ToolCall, ToolResult, Turn
 from gateway.canon.traits import Traits
@@ -186,3 +188,28 @@ def test_names_of_system_messages_are_reported(target: str) -> None:
     )
     fields = {(row["field"], row["action"]) for row in translation["report"]}
     assert ("messages[0].name", "dropped") in fields
+
+
+@pytest.mark.parametrize(
+    ("target", "model"),
+    [
+        ("anthropic", "claude-opus-5-5"),
+        ("anthropic", "claude-sonnet-4-5"),
+        ("bedrock_converse", "anthropic.claude-opus-5-5-v1:0"),
+        ("gemini", "gemini-3.8-flash"),
+        ("cohere", "command-a-03-2025"),
+        ("ollama", "llama3.3"),
+    ],
+)
+def test_a_system_message_before_the_conversation_only_loses_its_name(
+    target: str, model: str
+) -> None:
+    messages = [
+        {"role": "system", "content": "Be brief.", "name": "rules"},
+        {"role": "user", "content": "Hi"},
+    ]
+    body = {"model": "m", "max_tokens": 99, "messages": messages}
+    translation = translate.request("openai_chat", target, body, {}, model)
+    assert "Be brief." in json.dumps(translation["body"])
+    reported_fields = [(row["field"], row["action"]) for row in translation["report"]]
+    assert reported_fields == [("messages[0].name", "dropped")]

@@ -171,7 +171,11 @@ def _arrange_system_messages(
         elif next_turn is None and previous_turn is not None and previous_turn.role == "assistant":
             remaining_turns += _render_system_as_user(context, rendered_turn)
         else:
-            _hoist_system_message(context, rendered_turn, system)
+            # Before the conversation, its place is the same.
+            if previous_turn is not None:
+                _report_hoisted_system_message(context, rendered_turn.turn)
+            _apply_effort_to_request(context, rendered_turn.turn)
+            system += _select_text_blocks(context, rendered_turn)
     return remaining_turns
 
 
@@ -199,16 +203,12 @@ def _is_server_result(block: Json) -> bool:
     return block_type.endswith("_tool_result") and block_type != "tool_result"
 
 
-def _hoist_system_message(
-    context: RenderContext, rendered_turn: _RenderedTurn, system: list[Json]
-) -> None:
+def _report_hoisted_system_message(context: RenderContext, turn: Turn) -> None:
     reason = "mid-conversation system hoisted: it may only follow a user turn and end or precede"
     if not context.traits.mid_system:
         reason = f"{context.model} has no mid-conversation system messages"
         reason = f"mid-conversation system hoisted: {reason}"
-    context.approximate(rendered_turn.turn.path, reason)
-    _apply_effort_to_request(context, rendered_turn.turn)
-    system += _select_text_blocks(context, rendered_turn)
+    context.approximate(turn.path, reason)
 
 
 def _render_system_as_user(

@@ -134,10 +134,9 @@ def _role_for_system_turn(context: RenderContext, turn: Turn, messages: list[Jso
             turn.path, "system message after the assistant's turn sent as a user message"
         )
         return "user"
-    reason = (
-        f"mid-conversation system hoisted: {context.model} has no mid-conversation system messages"
-    )
-    context.approximate(turn.path, reason)
+    if messages:
+        reason = f"{context.model} has no mid-conversation system messages"
+        context.approximate(turn.path, f"mid-conversation system hoisted: {reason}")
     return "system"
 
 

@@ -587,7 +587,6 @@ def render_contents(context: RenderContext, system: list[Json]) -> tuple[list[Js
         parts = _render_turn(context, turn)
         if turn.role == "system":
             if not contents:
-                context.approximate(turn.path, "sent with the system instruction")
                 system += parts
                 continue
             parts = _render_system_as_user(context, turn, parts)
