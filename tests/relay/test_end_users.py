@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.relay.limits import shared_counters
 from gateway.routing.end_users import EndUser
 from gateway.routing.limits import Budget, Limits
 from gateway.routing.snapshot import Snapshot
@@ -132,3 +133,18 @@ async def test_a_blocked_end_user_is_refused_and_others_are_not(tmp_path: Path) 
         assert b"this end user is blocked" in refused_response.body
         assert (await live.post(CHAT, chat(user="bob"))).status == 200
         assert (await live.post(CHAT, chat())).status == 200
+
+
+async def test_a_blocked_end_user_is_refused_although_the_counters_are_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client can invent end users until no counter is left."""
+    monkeypatch.setattr(shared_counters, "_MAX_USED_FOR_END_USERS", 1)
+    limited = registry(
+        end_user_limits=Limits(requests_per_minute=1), end_users={"ada": EndUser(blocked=True)}
+    )
+    async with gateway(tmp_path, limited, one=lambda _: completion()) as live:
+        invented = [(await live.post(CHAT, chat(user="bob"))).status for _ in range(2)]
+        refused_response = await live.post(CHAT, chat(user="ada"))
+    assert invented == [200, 429]
+    assert refused_response.status == 403

@@ -380,10 +380,21 @@ def _discard_future_spend(
 
 
 def _rule_counters(counters: SharedCounters, rules: Iterable[Rule]) -> RuleCounters:
-    offsets = ((rule, counters.counter_offset(rule.name)) for rule in rules)
+    offsets = ((rule, _counter_offset(counters, rule)) for rule in rules)
     return tuple(
         limits.new_rule_counter(rule, offset) for rule, offset in offsets if offset is not None
     )
+
+
+def _counter_offset(counters: SharedCounters, rule: Rule) -> int | None:
+    """The offset of a rule's counter; None if the table is full.
+
+    A limit of 0 requests rejects whatever has been counted: any counter serves, so that a blocked
+    end user stays blocked when clients have used up the counters with invented end users.
+    """
+    if rule.metric == "requests" and rule.limit == 0:
+        return 0
+    return counters.counter_offset(rule.name)
 
 
 def _compile_request_rules(
