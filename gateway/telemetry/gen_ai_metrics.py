@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from opentelemetry.sdk.metrics import MeterProvider
 
 from gateway.relay.exchange.log_record import LogRecord
+from gateway.relay.journal.metrics import RegistryNames
 from gateway.routing.snapshot import Snapshot
 from gateway.telemetry.exporter import QueuedRecord
 from gateway.telemetry.labels import ProviderLabel, operation_name, provider_labels
@@ -25,7 +26,9 @@ _FIRST_CHUNK_S += [0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0]
 class MetricConsumer:
     """Counts records; the meter provider exports the counts at intervals.
 
-    Requests without a call of a provider (rejected ones, cache hits) are not counted.
+    Requests without a call of a provider (rejected ones, cache hits) are not counted. Models are
+    labeled by the names of the registry, as in the Prometheus metrics: a client that invents
+    names would otherwise use up the SDK's limit of label combinations.
     """
 
     all_records = True
@@ -34,6 +37,8 @@ class MetricConsumer:
     def __init__(self, meters: MeterProvider, version: str) -> None:
         self._meters = meters
         self._labels: Mapping[str, ProviderLabel] = {}
+        self._snapshot: Snapshot | None = None
+        self._names = RegistryNames(None)
         meter = meters.get_meter("dragoman", version)
         self._tokens = meter.create_histogram(
             "gen_ai.client.token.usage",
@@ -55,11 +60,14 @@ class MetricConsumer:
         )
 
     def use_snapshot(self, snapshot: Snapshot) -> None:
-        """Set the providers by which values are labeled."""
-        self._labels = provider_labels(snapshot)
+        """Set the providers and models by which values are labeled."""
+        self._labels, self._snapshot = provider_labels(snapshot), snapshot
 
     def consume(self, batch: Sequence[QueuedRecord]) -> None:
         """Count one batch."""
+        snapshot = self._snapshot
+        if self._names.snapshot is not snapshot:
+            self._names = RegistryNames(snapshot)  # slow for large registries: not in the loop
         for item in batch:
             if any(attempt.skipped is None for attempt in item.record.attempts):
                 self._count_record(item.record)
@@ -69,11 +77,12 @@ class MetricConsumer:
         self._meters.shutdown()
 
     def _count_record(self, record: LogRecord) -> None:
-        label = self._labels.get(record.provider) or ProviderLabel(record.provider)
+        provider, model = self._names.target(record.provider, record.model)
+        label = self._labels.get(record.provider) or ProviderLabel(provider)
         attributes: dict[str, str | int] = {
             "gen_ai.operation.name": operation_name(record, record.upstream_dialect),
             "gen_ai.provider.name": label.name,
-            "gen_ai.request.model": record.model,
+            "gen_ai.request.model": model,
             "server.address": label.address,
             "server.port": label.port,
         }

@@ -190,6 +190,23 @@ async def test_unsampled_requests_build_no_spans(
     assert sum(p.count for p in durations[-1].histogram.data_points) == requests
 
 
+async def test_invented_model_names_do_not_become_labels_of_metrics(
+    tmp_path: Path, collector: Collector
+) -> None:
+    """Each name would take a series, and the SDK merges all series beyond the first 2,000."""
+    registry = snapshot(route("r", provider("one")))
+    start = lambda: telemetry(ratio=0.0, metrics=True)  # noqa: E731
+    async with gateway(tmp_path, registry, start_telemetry=start, one=lambda _: completion()) as gw:
+        for model in ("r", "one/invented-1", "one/invented-2"):
+            response = await gw.post("/v1/chat/completions", {**CHAT, "model": model})
+            assert response.status == 200
+        await gw.rows(3)
+    metrics = [m for m in collector.metrics if m.name == "gen_ai.client.operation.duration"]
+    points = metrics[-1].histogram.data_points
+    counts = {attributes(point)["gen_ai.request.model"]: point.count for point in points}
+    assert counts == {"gpt-4.1": 1, "other": 2}
+
+
 async def test_attempts_of_an_unsampled_request_share_a_trace(
     tmp_path: Path, collector: Collector
 ) -> None:
