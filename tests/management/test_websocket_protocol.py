@@ -12,7 +12,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway.management.start.protocol import SocketProtocol
+from gateway.management.start.protocol import Protocol, SocketProtocol
 from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 HANDSHAKE = (
@@ -220,6 +220,79 @@ async def test_a_rejected_handshake_is_not_logged_as_an_error(
     assert response.startswith(b"HTTP/1.1 401 ")
     assert response.endswith(b"no")
     assert not [record for record in caplog.records if record.name == "uvicorn.error"]
+
+
+@contextlib.asynccontextmanager
+async def upgrading_server(app: Any) -> AsyncIterator[tuple[str, int]]:
+    """Serve an application with the HTTP protocol, which upgrades connections to WebSockets."""
+    state, loop = ServerState(), asyncio.get_running_loop()
+    config = Config(app, ws=SocketProtocol, log_config=None, ws_per_message_deflate=False)
+    config.load()
+
+    def connect() -> Protocol:
+        return Protocol(config=config, server_state=state, app_state={})
+
+    listener = await loop.create_server(connect, "127.0.0.1", 0)
+    try:
+        yield listener.sockets[0].getsockname()
+    finally:
+        listener.close()
+        await wait_until_async(lambda: not state.tasks)
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.1], ids=["one packet", "two packets"])
+async def test_messages_before_the_handshake_is_accepted_are_received(pause_s: float) -> None:
+    """RFC 6455 (4.1) lets a client send them only later, but they must not be lost silently."""
+    accept, texts = asyncio.Event(), asyncio.Queue[str]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await accept.wait()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            texts.put_nowait(message["text"])
+
+    long_text = b"c" * 100_000
+    long_message = b"\x81\xff" + len(long_text).to_bytes(8, "big") + MASK + long_text
+    early_frames = PING + b"\x81\x82" + MASK + b"ab" + long_message
+    async with upgrading_server(app) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        if pause_s:
+            writer.write(HANDSHAKE)
+            await asyncio.sleep(pause_s)
+            writer.write(early_frames)
+        else:
+            writer.write(HANDSHAKE + early_frames)
+        await asyncio.sleep(0.1)
+        accept.set()
+        assert (await asyncio.wait_for(reader.readline(), 60)).startswith(b"HTTP/1.1 101 ")
+        await reader.readuntil(b"\r\n\r\n")
+        assert await asyncio.wait_for(reader.readexactly(len(PONG)), 60) == PONG
+        assert await asyncio.wait_for(texts.get(), WAIT_TIMEOUT_S) == "ab"
+        assert await asyncio.wait_for(texts.get(), WAIT_TIMEOUT_S) == long_text.decode()
+        writer.write(b"\x81\x82" + MASK + b"de")
+        assert await asyncio.wait_for(texts.get(), WAIT_TIMEOUT_S) == "de"
+        writer.close()
+
+
+async def test_early_messages_take_bounded_memory() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        while SocketProtocol.total_bytes < 100_000:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        assert SocketProtocol.total_bytes < 1_000_000
+        await send({"type": "websocket.http.response.body", "body": b"no"})
+
+    async with upgrading_server(app) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(HANDSHAKE + b"\x81\xff" + (10_000_000).to_bytes(8, "big") + MASK)
+        writer.write(b"a" * 10_000_000)
+        response = await asyncio.wait_for(reader.readuntil(b"\r\n\r\nno"), WAIT_TIMEOUT_S)
+        writer.transport.abort()
+    assert response.startswith(b"HTTP/1.1 401 ")
+    assert SocketProtocol.total_bytes == 0
 
 
 async def no_application(scope: Any, receive: Any, send: Any) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from urllib.parse import unquote
 
 import httptools
@@ -321,7 +321,10 @@ class Protocol(TimedProtocol):
             return
         # A large chunk may be an oversized head, so it is parsed in slices.
         for start in range(0, len(data), _SMALL_BYTES):
-            if self._upgraded or self.parser is None or self.transport.is_closing():
+            if self.parser is None or self.transport.is_closing():
+                return
+            if self._upgraded:
+                self._pass_to_websocket(data[start:])
                 return
             self._feed_parser(data[start : start + _SMALL_BYTES])
 
@@ -359,6 +362,7 @@ class Protocol(TimedProtocol):
             self._upgraded = True
             self._cancel_timer()
             self.handle_websocket_upgrade()
+            self._pass_to_websocket(remaining_bytes)
         else:
             version = self.parser.get_http_version().encode()
             lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
@@ -367,6 +371,11 @@ class Protocol(TimedProtocol):
             # As uvicorn's parser: data after the last request of a connection is ignored.
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self._feed_parser(b"\r\n".join([*lines, b"", remaining_bytes]))
+
+    def _pass_to_websocket(self, data: bytes) -> None:
+        """Pass on what arrived with the handshake."""
+        if data and not self.transport.is_closing():
+            cast("asyncio.Protocol", self.transport.get_protocol()).data_received(data)
 
     def _should_upgrade(self) -> bool:
         """Whether the request opens a WebSocket: it has no body."""
@@ -521,12 +530,23 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
+        # Frames that arrived before the handshake was accepted.
+        self._early_data = b""
         # Of the complete messages, the oldest first; that of the message being handled.
         self._message_sizes: deque[int] = deque()
         self._handled_bytes = 0
 
     def data_received(self, data: bytes) -> None:
-        """Parse received data. Answers an invalid handshake, which uvicorn leaves open for ever."""
+        """Parse received data. Answers an invalid handshake, which uvicorn leaves open for ever.
+
+        Frames wait until the handshake is accepted: the parser fails on them before.
+        """
+        if self.handshake_initiated and not self.handshake_complete:
+            self._early_data += data
+            self._set_held_bytes(len(self._early_data))
+            if len(self._early_data) > _SMALL_BYTES:
+                self.transport.pause_reading()
+            return
         super().data_received(data)
         self._count_memory()
         if self.frames and self._message_timer is None:
@@ -614,8 +634,18 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:
         """Send an event. A rejected handshake is complete; uvicorn logs an error for each."""
         await super().send(message)
+        if self._early_data and self.handshake_complete:
+            self._parse_early_data()
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
             self.handshake_complete = True
+
+    def _parse_early_data(self) -> None:
+        """Parse what arrived before the handshake was accepted; drop it if it was rejected."""
+        data, self._early_data = self._early_data, b""
+        if self.close_sent or self.transport.is_closing():
+            return
+        self.transport.resume_reading()
+        self.data_received(data)
 
     async def receive(self) -> Any:
         """Return the next event; uvicorn then reads again, which waits for the client here."""
