@@ -31,6 +31,7 @@ from console.single_sign_on.claims import (
     username_for,
 )
 from console.single_sign_on.http_session import ProviderSession
+from console.single_sign_on.provider import OidcProvider, check_nonce
 from gateway.config.oidc import OidcSettings
 from gateway.models import Team
 
@@ -92,11 +93,19 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     """Users of the identity provider: who may sign in, and with which role and team."""
 
+    def get_provider(
+        self, request: HttpRequest, provider: str, client_id: str | None = None
+    ) -> OidcProvider:
+        """The provider of the settings."""
+        return OidcProvider(request, app=self.get_app(request, provider, client_id))
+
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
         """Refuse people who may not sign in; update role and team of an existing account."""
         oidc = _oidc_settings()
         try:
-            claims = merge_claims(sociallogin.account.extra_data)
+            extra_data = sociallogin.account.extra_data
+            check_nonce(extra_data.get("id_token") or {}, sociallogin.state)
+            claims = merge_claims(extra_data)
             check_domain(claims, oidc)
             role = role_for(claims, oidc)
             if sociallogin.state.get("process") == AuthProcess.CONNECT:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -233,19 +233,48 @@ def test_claims_of_two_users_are_refused(
     assert sign_in(client).status_code == 403
 
 
-def test_a_person_without_a_subject_is_refused(
+def test_a_person_without_a_subject_is_refused(client: Client, provider: Provider) -> None:
+    """All of them would share one account, whose subject is the text "None"."""
+    provider.claims["sub"] = None
+    assert sign_in(client).status_code in {401, 403}
+    assert not SocialAccount.objects.exists()
+
+
+@pytest.mark.parametrize("claims", [{}, {"nonce": "of-another-sign-in"}, {"nonce": None}])
+def test_an_id_token_of_another_sign_in_is_refused(
+    client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch, claims: dict[str, Any]
+) -> None:
+    """OpenID Connect Core, 3.1.3.7 (11): the nonce binds the ID token to the request."""
+    monkeypatch.setattr(provider, "id_token_claims", lambda: claims)
+    assert sign_in(client).status_code == 403
+    assert not SocialAccount.objects.exists()
+
+
+def test_a_response_without_an_id_token_is_refused(
     client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of them would share one account, whose subject is the text "None"."""
     token = provider.token
 
     def without_id_token(*args: Any) -> Any:
         return {name: value for name, value in token(*args).items() if name != "id_token"}
 
     monkeypatch.setattr(provider, "token", without_id_token)
-    provider.claims["sub"] = None
     assert sign_in(client).status_code == 403
     assert not SocialAccount.objects.exists()
+
+
+def test_a_link_does_not_choose_parameters_of_the_sign_in(
+    client: Client, provider: Provider
+) -> None:
+    """Any page may link to the sign-in page: what it asks for is this server's decision."""
+    parameters = "redirect_uri=http://evil.test/&response_type=token&nonce=n&prompt=none"
+    response = client.get(LOGIN, {"auth_params": parameters, "scope": "offline_access,admin"})
+    query = dict(parse_qsl(urlsplit(response.headers["Location"]).query))
+    assert query["redirect_uri"] == f"http://testserver{LOGIN}/callback"
+    assert query["response_type"] == "code"
+    assert set(query["scope"].split()) == {"openid", "profile"}
+    assert len(query["nonce"]) >= 32
+    assert "prompt" not in query
 
 
 @pytest.mark.parametrize(("length", "status"), [(191, 302), (192, 502)])

@@ -1,6 +1,7 @@
 """A fake OpenID Connect provider on a socket, which signs one person in immediately.
 
-It checks what a strict provider checks: the client's secret, the redirect URI, and PKCE.
+It checks what a strict provider checks: the client's secret, the redirect URI, and PKCE. The ID
+token has the nonce of the request.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Provider:
         self.claims: dict[str, Any] = {"sub": "u1", "preferred_username": "mia"}
         self.document: dict[str, Any] = {}
         self.challenges: dict[str, str] = {}
+        self.requests: list[dict[str, str]] = []
         self.issuer = ""
 
     def discovery(self) -> dict[str, Any]:
@@ -44,10 +46,16 @@ class Provider:
         methods = {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}
         return {"issuer": self.issuer, **document, **methods, **self.document}
 
+    def id_token_claims(self) -> dict[str, Any]:
+        """Claims of the ID token only; `nonce` is that of the last request, if it had one."""
+        nonce = self.requests[-1].get("nonce")
+        return {} if nonce is None else {"nonce": nonce}
+
     def authorize(self, query: dict[str, str]) -> str:
         assert query["client_id"] == CLIENT_ID
         assert query["code_challenge_method"] == "S256"
         self.challenges["code-1"] = query["code_challenge"]
+        self.requests.append(query)
         return f"{query['redirect_uri']}?{urlencode({'code': 'code-1', 'state': query['state']})}"
 
     def token(self, form: dict[str, str], authorization: str) -> dict[str, Any]:
@@ -59,6 +67,7 @@ class Provider:
         now = int(time.time())
         times = {"iat": now, "exp": now + 60}
         claims = {"iss": self.issuer, "aud": CLIENT_ID, "sub": self.claims["sub"], **times}
+        claims |= self.id_token_claims()
         id_token = jwt.encode(claims, _KEY, "RS256", headers={"kid": "k1"})
         return {"access_token": "at", "token_type": "Bearer", "id_token": id_token}
 
