@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SAVE_S = 0.5
+# How often the budget is read again, which other runs of the owner spend too.
+BUDGET_S = 2.0
 # Errors of a database that is away, or locked.
 _DATABASE_AWAY = (InterfaceError, OperationalError)
 
@@ -50,15 +52,16 @@ class Execution:
         # Not set while the database has been away for longer than the lease.
         self._may_request = asyncio.Event()
         self._may_request.set()
+        # What this run has spent of its share of the budget since it was read.
         self._spent_usd = 0.0
-        self._remaining_usd = 0.0
+        self._share_usd = 0.0
         self._job: store.RunJob | None = None
 
     async def run(self) -> None:
         """Request the missing responses; always releases the lease at the end."""
         try:
             self._job = job = await self._run_query(store.load, self._pk)
-            self._remaining_usd = job.remaining_usd
+            self._share_usd = job.budget_share_usd
             await self._execute(job)
         except InvalidDefinition as invalid:
             reason = f"The evaluation is invalid: {invalid.errors[0]}"
@@ -88,7 +91,7 @@ class Execution:
         missing_items = _missing_items(job)
         count = job.definition.concurrency
         workers = [asyncio.create_task(self._run_worker(job, missing_items)) for _ in range(count)]
-        control = asyncio.create_task(self._supervise_run(workers))
+        control = asyncio.create_task(self._supervise_run(job, workers))
         try:
             await asyncio.gather(*workers, return_exceptions=True)
         finally:
@@ -111,8 +114,10 @@ class Execution:
             if self._runtime.draining:
                 self._stopping = True
                 return
-            if self._spent_usd >= self._remaining_usd:
+            if self._spent_usd >= self._share_usd:
                 await self._refresh_budget(job)
+                if self._share_usd <= 0:
+                    await self._pause_without_budget()
                 continue
             async with self._requests:
                 item = None if self._stopping else next(items, None)
@@ -124,12 +129,12 @@ class Execution:
             self._pending.append(result)
 
     async def _refresh_budget(self, job: store.RunJob) -> None:
-        """Pause the run if the budget is spent."""
-        self._spent_usd, self._remaining_usd = (
-            0.0,
-            await self._run_query(store.remaining_usd, job.owner),
-        )
-        if self._remaining_usd <= 0 and not self._stopping:
+        """Read the run's share of the budget, after what all runs have spent so far."""
+        self._share_usd = await self._run_query(store.budget_share_usd, job.owner)
+        self._spent_usd = 0.0
+
+    async def _pause_without_budget(self) -> None:
+        if not self._stopping:
             self._stopping = True
             await self._run_query(
                 store.pause_for, self._pk, self._worker, budget_exceeded_message()
@@ -153,17 +158,20 @@ class Execution:
 
     # --- storage and control -----------------------------------------------------------
 
-    async def _supervise_run(self, workers: list[asyncio.Task[None]]) -> None:
-        """Store results, renew the lease, and follow the status that a person sets.
+    async def _supervise_run(self, job: store.RunJob, workers: list[asyncio.Task[None]]) -> None:
+        """Store results, renew the lease, and follow the budget and the status that a person sets.
 
         Responses are paid for: while the database is away, they are kept, and no more are requested
         once the lease has ended. Another process may have the run then.
         """
-        renewed_at = time.monotonic()
+        renewed_at = budget_read_at = time.monotonic()
         while True:
             await asyncio.sleep(SAVE_S)
             try:
                 await self._save_results()
+                if time.monotonic() - budget_read_at >= BUDGET_S:
+                    budget_read_at = time.monotonic()
+                    await self._refresh_budget(job)
                 status = await self._run_query(store.renew, self._pk, self._worker)
                 renewed_at = time.monotonic()
             except _DATABASE_AWAY:

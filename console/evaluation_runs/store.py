@@ -36,7 +36,7 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         stored: the responses that are stored.
-        remaining_usd: the owner's budget for the rest of today.
+        budget_share_usd: what the run may spend; see `budget_share_usd`.
     """
 
     pk: int
@@ -44,7 +44,7 @@ class RunJob(msgspec.Struct, frozen=True, kw_only=True):
     owner: int
     definition: Definition
     stored: frozenset[Item]
-    remaining_usd: float
+    budget_share_usd: float
 
 
 # --- start and control -----------------------------------------------------------------
@@ -136,7 +136,7 @@ def load(pk: int) -> RunJob:
         owner=run.owner_id,
         definition=parse_definition(run.document),
         stored=frozenset(Item(*key) for key in keys),
-        remaining_usd=float(budget.remaining_usd(run.owner_id)),
+        budget_share_usd=budget_share_usd(run.owner_id),
     )
 
 
@@ -218,9 +218,13 @@ def _result_row(pk: int, models: tuple[str, ...], result: Result) -> EvaluationR
     )
 
 
-def remaining_usd(owner: int) -> float:
-    """The owner's budget for the rest of today, in US dollars."""
-    return float(budget.remaining_usd(owner))
+def budget_share_usd(owner: int) -> float:
+    """What one run may spend until it asks again, in US dollars; 0 if the budget is spent.
+
+    The owner's running runs share what is left of the budget for today.
+    """
+    run_count = EvaluationRun.objects.active_of(owner).count()
+    return float(budget.remaining_usd(owner)) / max(run_count, 1)
 
 
 # --- results ---------------------------------------------------------------------------

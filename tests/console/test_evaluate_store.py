@@ -31,7 +31,12 @@ from console.evaluate.steps import Item
 from console.evaluation_runs import execution, runner, store
 from console.models import Evaluation, EvaluationRun
 from console.pages.evaluate.results import View, case_table, load_figures
-from console.playground.budget import EVALUATION_KEY_PREFIX, remaining_usd, session_prefix
+from console.playground.budget import (
+    EVALUATION_KEY_PREFIX,
+    remaining_usd,
+    session_prefix,
+    spent_usd,
+)
 from gateway import store as gateway_store
 from gateway.relay.runtime import Runtime
 from tests.store import factories
@@ -360,3 +365,49 @@ def test_a_run_whose_results_cannot_be_stored_is_paused(monkeypatch: pytest.Monk
     run, requested = execute_while_database_fails(monkeypatch, DataError, definition)
     assert (run.status, len(requested) < 80) == (EvaluationRun.Status.PAUSED, True)
     assert "cannot be stored" in run.reason
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("starts", ["together", "one by one"])
+def test_runs_of_one_person_at_the_same_time_share_the_budget(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, starts: str
+) -> None:
+    settings.PLAYGROUND_USD_PER_DAY = 2
+    monkeypatch.setattr(execution, "SAVE_S", 0.02)
+    monkeypatch.setattr(execution, "BUDGET_S", 0.05, raising=False)
+    cases = tuple(Case(variables={"input": str(n)}) for n in range(60))
+    definition = msgspec.structs.replace(DEFINITION, models=("a",), cases=cases, concurrency=1)
+    user = create_user()
+    runs = [start_run(user, definition) for _ in range(store.MAX_ACTIVE)]
+    assert len(EvaluationRun.objects.claim("one", 8)) == store.MAX_ACTIVE
+    database = DatabaseConnection()
+
+    async def send(_runtime: Any, _body: Any, session: str) -> ModelResponse:
+        await asyncio.sleep(0.02)
+        entry = factories.entry(
+            key_prefix=EVALUATION_KEY_PREFIX,
+            session=session,
+            cost_usd=Decimal("0.1"),
+            started_at=time.time(),
+        )
+        await database.run(gateway_store.write, [entry])
+        return ModelResponse(text="hi", cost_usd=0.1)
+
+    monkeypatch.setattr(execution, "send_chat", send)
+
+    async def execute() -> None:
+        runtime = cast("Runtime", RunnerRuntime())
+        tasks = []
+        for run in runs:
+            one = execution.Execution(runtime, database.run, run.pk, "one", asyncio.Semaphore(8))
+            tasks.append(asyncio.create_task(one.run()))
+            if starts == "one by one":
+                await asyncio.sleep(0.2)
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
+
+    asyncio.run(execute())
+    # Each run may have one request in progress when the budget is spent.
+    assert float(spent_usd(user.pk)) <= 2 + 0.1 * store.MAX_ACTIVE
+    for run in runs:
+        run.refresh_from_db()
+        assert (run.status, "budget" in run.reason) == (EvaluationRun.Status.PAUSED, True)
