@@ -34,11 +34,13 @@ class UsageTap:
     """Usage and outcome of one attempt's response.
 
     Attributes:
+        block_count: the blocks of a stream so far.
         finished: whether the response has ended, with or without an error.
         has_all_counts: whether the provider reports the tokens of the prompt and of the output.
     """
 
     __slots__ = (
+        "block_count",
         "error",
         "finish",
         "finished",
@@ -64,6 +66,7 @@ class UsageTap:
         self.model = ""
         self.service_tier: str | None = None
         self.output_bytes = 0
+        self.block_count = 0
 
     def feed(self, events: list[Event]) -> None:
         """Update the counts from these events."""
@@ -74,6 +77,7 @@ class UsageTap:
                 if self.first_token_at is None:
                     self.first_token_at = time.perf_counter()
             elif kind is BlockStart:
+                self.block_count += 1
                 if self.first_token_at is None and event.kind == "tool_call":  # type: ignore[union-attr]
                     self.first_token_at = time.perf_counter()
             else:

@@ -17,7 +17,7 @@ import msgspec
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.alternatives import AlternativeEvents
 from gateway.canon.errors import GatewayError, bad_upstream
-from gateway.canon.events import End, Event, Failed
+from gateway.canon.events import BlockStart, End, Event, Failed
 from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.json_values import decode_or_none
 from gateway.canon.response import Response, unknown_finish
@@ -35,12 +35,19 @@ from gateway.relay.run.guarded_stream import StreamGuard
 from gateway.relay.run.guardrails import guard_response
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import PreparedRequest
-from gateway.relay.upstream.client import UpstreamResponse
+from gateway.relay.upstream.client import MAX_REPLY_BYTES, UpstreamResponse
 from gateway.routing.snapshot import Target
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
+# Limits of a stream, of which parsers, renderers and stores keep a part. Its events repeat fields
+# and so take more bytes than a whole response. Withheld are the frames that yielded no event:
+# what they contain waits for the end of another block, or of the stream.
+MAX_STREAM_BYTES = 8 * MAX_REPLY_BYTES
+MAX_WITHHELD_BYTES = MAX_REPLY_BYTES
+MAX_BLOCKS = 20_000
+TOO_LARGE = "the upstream's response is too large"
 # Maximum length of a target in headers: model names may come from the client.
 MAX_TARGET_CHARS = 256
 MAX_HEADER_CHARS = 256
@@ -209,6 +216,7 @@ async def read_events(
     decoder = STREAM_FORMATS[dialect.framing].new_decoder()
     parser = dialect.provider.stream_parser(target.model.traits, prepared_request.rendered_request)
     failure: GatewayError | None = None
+    stream_bytes = withheld_bytes = block_count = 0
     while True:
         try:
             data = await upstream_response.read()
@@ -217,7 +225,20 @@ async def read_events(
         if not data:
             break
         call.recorder.record_upstream(data)
-        events = [event for frame in decode_frames(decoder, data) for event in parser.feed(frame)]
+        stream_bytes += len(data)
+        events: list[Event] = []
+        for frame in decode_frames(decoder, data):
+            if frame_events := parser.feed(frame):
+                events += frame_events
+            else:
+                withheld_bytes += len(frame.data)
+        block_count += sum(type(event) is BlockStart for event in events)
+        if (
+            stream_bytes > MAX_STREAM_BYTES
+            or withheld_bytes > MAX_WITHHELD_BYTES
+            or block_count > MAX_BLOCKS
+        ):
+            raise bad_upstream(TOO_LARGE)
         if events:
             yield events
             if isinstance(events[-1], End | Failed):

@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.alternatives import AlternativeEvents
-from gateway.canon.errors import Error, GatewayError
+from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import Delta, End, Event, Failed, UsageUpdate
 from gateway.canon.fold import ResponseBuilder
 from gateway.canon.json_values import decode_or_none
@@ -33,6 +33,10 @@ from gateway.relay.exchange.usage_estimate import usage_of
 from gateway.relay.limits.max_rates import requested_choices
 from gateway.relay.run.guarded_stream import StreamGuard
 from gateway.relay.run.reply import (
+    MAX_BLOCKS,
+    MAX_STREAM_BYTES,
+    MAX_WITHHELD_BYTES,
+    TOO_LARGE,
     close_stream,
     decode_frames,
     final_frames,
@@ -333,6 +337,7 @@ class _StreamRelay:
         out, upstream_response = self.client_stream, self.upstream_response
         tap, recorder = self.call.attempt.tap, self.call.recorder
         decoder, feed_parser = self.decoder, self.parser.feed
+        stream_bytes = withheld_bytes = 0
         while True:
             try:
                 data = await upstream_response.read()
@@ -343,16 +348,20 @@ class _StreamRelay:
             if not data:
                 break
             recorder.record_upstream(data)
+            stream_bytes += len(data)
             events: list[Event] = []
             frames = decode_frames(decoder, data)
             for frame in frames:
-                events += feed_parser(frame)
-                if events and type(events[-1]) is Failed:
+                if not (frame_events := feed_parser(frame)):
+                    withheld_bytes += len(frame.data)
+                    continue
+                events += frame_events
+                if type(events[-1]) is Failed:
                     self.failed_frame = frame
                     later_frames = frames[frames.index(frame) + 1 :]
                     events[-1] = self._later_failure(frame, later_frames) or events[-1]
                     break
-                if events and type(events[-1]) is End and events[-1].error_follows:
+                if type(events[-1]) is End and events[-1].error_follows:
                     self.failed_frame = frame
                     if self._lacks_choices():
                         events[-1] = self._failure_in(frame) or events[-1]
@@ -367,6 +376,12 @@ class _StreamRelay:
                         raise GatewayError(tap.error)
                 if out.guard is not None:
                     events = await out.check_guardrails(events)
+            if (
+                stream_bytes > MAX_STREAM_BYTES
+                or withheld_bytes > MAX_WITHHELD_BYTES
+                or tap.block_count > MAX_BLOCKS
+            ):
+                raise bad_upstream(TOO_LARGE)
             if self.failed_frame is not None and self.passed:
                 if tap.error is None:
                     await self._finish_before(self.failed_frame, data)
