@@ -131,7 +131,7 @@ class ChatStreamParser:
         self._pending_citations: list[Citation] = []
         self._listed_citations: list[Citation] = []
         # Of the next text: tokens whose chunk had none, such as part of a character.
-        self._pending_logprobs: tuple[Json, ...] = ()
+        self._pending_logprobs: list[Json] = []
         self._refused = False
         self._finish: Any = None
         self._stop: Any = None
@@ -225,7 +225,7 @@ class ChatStreamParser:
 
     def _read_choice(self, choice: Choice, events: list[Event]) -> None:
         if choice.logprobs is not None:
-            self._pending_logprobs += tuple(logprob_tokens(choice.logprobs))
+            self._pending_logprobs += logprob_tokens(choice.logprobs)
         delta = choice.delta or choice.message or MessageFields()
         reasoning_text = delta.reasoning_content or delta.reasoning
         if reasoning_text or delta.reasoning_details:
@@ -268,8 +268,8 @@ class ChatStreamParser:
                 events += [CitationDelta(citation) for citation in self._pending_citations]
                 self._pending_citations = []
         if self._pending_logprobs and kind in {"text", "refusal"}:
-            events.append(Delta(text, self._pending_logprobs))
-            self._pending_logprobs = ()
+            events.append(Delta(text, tuple(self._pending_logprobs)))
+            self._pending_logprobs = []
         else:
             events.append(Delta(text))
 
