@@ -331,9 +331,11 @@ def _update_last_used(cursor: Any, rows: list[NewRow]) -> None:
     The version of the registry stays the same: no process has to read it again.
     """
     started, key = columns().started, columns().names.index("key_id")
-    used_at_by_key = {
-        new_row.row[key]: new_row.row[started] for new_row in rows if new_row.row[key]
-    }
+    used_at_by_key: dict[Any, Any] = {}
+    for new_row in rows:
+        key_id, used_at = new_row.row[key], new_row.row[started]
+        if key_id:
+            used_at_by_key[key_id] = max(used_at, used_at_by_key.get(key_id, used_at))
     # Sorted, so that two writers cannot deadlock.
     for key_id, used_at in sorted(used_at_by_key.items()):
         cursor.execute(_last_used_sql(), [used_at, key_id, _interval_before(used_at)])

@@ -318,6 +318,18 @@ def test_the_last_use_of_a_key_is_noted_in_steps_of_an_hour() -> None:
     assert last_uses == [STARTED, STARTED, STARTED + 3700]
 
 
+def test_the_last_use_of_a_key_is_the_latest_of_a_batch() -> None:
+    """Rows are in the order in which requests end: a long one comes after later short ones."""
+    key, _ = store.create_key("a key")
+    store.write(
+        [
+            entry("req_short", key_id=key.pk, started_at=STARTED + 600),
+            entry("req_long", key_id=key.pk, started_at=STARTED),
+        ]
+    )
+    assert last_used_at(key) == STARTED + 600
+
+
 def test_the_last_use_of_a_key_is_no_change_of_the_registry() -> None:
     key, _ = store.create_key("a key")
     before = store.current_version()
