@@ -139,16 +139,18 @@ def bucket_of(ms: float) -> int:
 def quantile(counts: Mapping[int, int], share: float) -> float | None:
     """The duration in milliseconds at the quantile `share` (0 to 1); None without data.
 
-    Interpolates within a bucket, on its logarithmic scale.
+    Interpolates between the observations, which are spread evenly over their bucket on its
+    logarithmic scale; so all quantiles of a single observation are equal.
     """
-    remaining_count = sum(counts.values()) * share
-    if not counts or remaining_count <= 0:
+    observation_count = sum(counts.values())
+    if not observation_count:
         return None
+    rank = share * (observation_count - 1) + 0.5
     for bucket in sorted(counts):
-        if remaining_count <= counts[bucket]:
-            return float(2 ** ((bucket + remaining_count / counts[bucket]) / PER_DOUBLING))
-        remaining_count -= counts[bucket]
-    return float(2 ** ((max(counts) + 1) / PER_DOUBLING))
+        if rank <= counts[bucket]:
+            break
+        rank -= counts[bucket]
+    return float(2 ** ((bucket + rank / counts[bucket]) / PER_DOUBLING))
 
 
 class _TruncatedHour(models.Func):

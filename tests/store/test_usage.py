@@ -247,6 +247,19 @@ def test_a_quantile_is_near_the_true_one(share: float) -> None:
     assert quantile(counts, share) == pytest.approx(times[int(len(times) * share)], rel=0.06)
 
 
+def test_the_quantiles_of_one_request_are_equal() -> None:
+    counts = {bucket_of(400): 1}
+    assert quantile(counts, 0.5) == quantile(counts, 0.95) == pytest.approx(400, rel=0.1)
+
+
+def test_quantiles_of_few_requests_stay_within_their_times() -> None:
+    counts = {bucket_of(100): 1, bucket_of(1600): 1}
+    values = [quantile(counts, share) for share in (0.0, 0.05, 0.5, 0.95, 1.0)]
+    assert values == sorted(values)
+    assert values[0] == pytest.approx(100, rel=0.1)
+    assert values[-1] == pytest.approx(1600, rel=0.1)
+
+
 def test_an_empty_histogram_has_no_quantile() -> None:
     assert quantile({}, 0.5) is None
 
