@@ -114,6 +114,19 @@ def test_a_script_makes_no_markup_of_text(path: Path) -> None:
         assert word not in re.sub(r"//.*", "", text), word
 
 
+def test_a_link_to_a_confirmation_ends_with_an_ellipsis() -> None:
+    """`Delete…` opens a page that asks, `Revoke` acts; an icon alone has no room for it."""
+    labels = [
+        (path.name, label)
+        for path in TEMPLATES
+        for tag, content in re.findall(r"<a\b([^>]*)>(.*?)</a>", path.read_text(), re.S)
+        if re.search(r'class="[^"]*\bdanger\b|url \'[\w-]+-(?:delete|revoke)\'', tag)
+        for label in re.findall(r"\{% translate [\"'](.*?)[\"'] %\}", content)
+    ]
+    assert len(labels) > 10
+    assert [(name, label) for name, label in labels if not label.endswith("…")] == []
+
+
 def test_scripts_are_short_enough_to_read() -> None:
     sizes = {
         str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())

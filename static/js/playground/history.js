@@ -131,7 +131,7 @@ export function presetMenu(anchor, app) {
     current && { icon: "i:save", label: _("Save as {name} v{n}", { name: current.name, n: current.version + 1 }), run: () => savePreset(current.name, app) },
     { icon: "i:bookmark-plus", label: _("Save as a new preset"), run: () => openPresetNameDialog(app) },
     current?.version > 1 && { icon: "i:history", label: _("Versions of {name}", { name: current.name }), run: () => openVersions(current, app) },
-    current && { icon: "i:trash-2", label: _("Delete {name}", { name: current.name }), danger: true, run: () => deletePreset(current, app) },
+    current && { icon: "i:trash-2", label: _("Delete {name}…", { name: current.name }), danger: true, run: () => deletePreset(current, app) },
   ]);
 }
 
