@@ -17,7 +17,7 @@ from django.apps import apps
 from django.db import connections, models, transaction
 from django.db.models import F, Q, Value
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Cast, Coalesce, Concat, NullIf
+from django.db.models.functions import Cast, Coalesce, Concat
 from django.utils import timezone
 
 from gateway import audit
@@ -463,18 +463,6 @@ class RequestLogQuerySet(models.QuerySet[Row]):
     def earliest_start(self) -> datetime | None:
         """The earliest start time."""
         return self.order_by("started_at").values_list("started_at", flat=True).first()
-
-    def outcomes_by_provider(self, since: datetime) -> dict[str, tuple[int, int]]:
-        """Provider -> (requests since then that ended at it, how many of them failed)."""
-        is_failed = Q(outcome__in=("error", "cut"))
-        rows = (
-            self.filter(started_at__gte=since)
-            .order_by()
-            # Grouped by the column itself, SQLite reads the whole log in the order of its index.
-            .values_list(NullIf("provider", Value("")))
-            .annotate(calls=models.Count("pk"), failures=models.Count("pk", filter=is_failed))
-        )
-        return {name: (calls, failures) for name, calls, failures in rows if name is not None}
 
     def served_from_cache(self, routes: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Responses of the response cache: `requests` and tokens by route, provider and model."""

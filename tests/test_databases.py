@@ -40,7 +40,6 @@ def test_database_tests_pass_on_postgresql(pytestconfig: pytest.Config) -> None:
     elsewhere += ["api/test_openapi.py", "api/test_postman.py"]
     # How SQLite plans a query.
     elsewhere += ["store/test_log_queries.py::test_each_filter_walks_an_index_in_order"]
-    elsewhere += ["store/test_log_queries.py::test_outcomes_by_provider_read_no_older_requests"]
     elsewhere += ["store/test_bills.py::test_a_bill_reads_no_table_from_its_beginning"]
     for name in elsewhere:
         command += ["--deselect", f"tests/{name}"]

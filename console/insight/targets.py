@@ -37,6 +37,8 @@ _COLUMNS = ("pk", "started_at", "attempts")
 UNHEALTHY_SHARE, MIN_ATTEMPTS = 0.5, 3
 DEGRADED_SHARE = 0.1
 TargetName = tuple[str, str]
+# Provider -> (attempts, failures).
+ProviderCounts = dict[str, tuple[int, int]]
 
 # Error kind -> label and tone of a failing target; other kinds are "Failing".
 _FAILING_LABELS: dict[str, tuple[str | Promise, str]] = {
@@ -343,6 +345,26 @@ class HealthSummary(msgspec.Struct, frozen=True):
         return f"{providers}, {targets % {'n': self.failing}}"
 
 
+def recent_attempts() -> dict[TargetName, tuple[int, int]]:
+    """Attempts at each target in this hour and the one before, and how many of them failed."""
+    rows = TargetHour.objects.between(hour_starts(2)[0]).by_target()
+    return {target: (row["attempts"], row["failures"]) for target, row in rows.items()}
+
+
+def sum_by_provider(attempts_by_target: Mapping[TargetName, tuple[int, int]]) -> ProviderCounts:
+    """Sum the attempts and failures of a provider's targets."""
+    counts: ProviderCounts = {}
+    for (provider, _model), (attempts, failures) in attempts_by_target.items():
+        all_attempts, all_failures = counts.get(provider, (0, 0))
+        counts[provider] = all_attempts + attempts, all_failures + failures
+    return counts
+
+
+def is_failing(attempts: int, failures: int) -> bool:
+    """Whether enough attempts failed to call a provider or target unhealthy."""
+    return attempts >= MIN_ATTEMPTS and failures / attempts >= UNHEALTHY_SHARE
+
+
 def health_summary(runtime: Runtime | None, registry: Snapshot) -> HealthSummary:
     """Healthy providers: without a target in cooldown, and below UNHEALTHY_SHARE of failures."""
     now = time.monotonic()
@@ -351,19 +373,14 @@ def health_summary(runtime: Runtime | None, registry: Snapshot) -> HealthSummary
         for label, state in circuit_states(runtime).items()
         if state.open_until > now
     }
-    counts_by_provider: dict[str, list[int]] = {}
-    failing_targets = 0
-    for (provider, model), row in TargetHour.objects.between(hour_starts(2)[0]).by_target().items():
-        counts = counts_by_provider.setdefault(provider, [0, 0])
-        counts[0] += row["attempts"]
-        counts[1] += row["failures"]
-        is_failing = (
-            row["attempts"] >= MIN_ATTEMPTS and row["failures"] / row["attempts"] >= UNHEALTHY_SHARE
-        )
-        failing_targets += is_failing and provider in registry.providers and bool(model)
-    for provider, (attempts, failures) in counts_by_provider.items():
-        if attempts >= MIN_ATTEMPTS and failures / attempts >= UNHEALTHY_SHARE:
-            unhealthy.add(provider)
+    attempts_by_target = recent_attempts()
+    failing_targets = sum(
+        provider in registry.providers and bool(model)
+        for (provider, model), counts in attempts_by_target.items()
+        if is_failing(*counts)
+    )
+    by_provider = sum_by_provider(attempts_by_target)
+    unhealthy.update(name for name, counts in by_provider.items() if is_failing(*counts))
     names = set(registry.providers)
     return HealthSummary(
         len(names - unhealthy), len(names), tuple(sorted(names & unhealthy)), failing_targets

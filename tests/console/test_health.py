@@ -358,6 +358,41 @@ def test_a_few_failed_calls_do_not_mark_a_provider_as_failing(
     assert f'<span class="dot {level}"></span><span>{failed_count} of {failed_count}' in text
 
 
+def test_the_list_of_providers_and_the_sidebar_agree(viewer_client: Client) -> None:
+    """Both count attempts: a retry that succeeds hides no failure, a client's error is none."""
+    provider("openai")
+    failed, succeeded = (
+        Attempt(
+            target="openai/gpt-5",
+            provider="openai",
+            model="gpt-5",
+            dialect="openai_chat",
+            status=code,
+            error_kind=kind,
+        )
+        for code, kind in ((429, "rate_limit"), (200, None))
+    )
+    store.write([log_record_of_call(f"a{n}", attempts=[failed, succeeded]) for n in range(3)])
+    client_error = {"attempts": [], "outcome": "error", "error_kind": "bad_request"}
+    store.write([log_record_of_call(f"b{n}", **client_error) for n in range(9)])
+    assert sidebar_health(viewer_client)["unhealthy"] == ["openai"]
+    text = viewer_client.get(reverse("providers")).content.decode()
+    assert '<span class="dot bad"></span><span>3 of 6 attempts failed' in text
+
+
+def test_the_list_of_providers_names_failing_models(viewer_client: Client) -> None:
+    row = provider("openai")
+    model("gpt-5", row)
+    store.write([log_record_of_call(f"a{n}", failed="timeout") for n in range(3)])
+    fine = Attempt(
+        target="openai/o", provider="openai", model="o", dialect="openai_chat", status=200
+    )
+    store.write([log_record_of_call(f"b{n}", attempts=[fine], model="o") for n in range(9)])
+    assert "1 target failing" in sidebar_health(viewer_client)["message"]
+    text = viewer_client.get(reverse("providers")).content.decode()
+    assert '<span class="dot warn"></span><span>Models failing: 1' in text
+
+
 # The sidebar's line
 
 

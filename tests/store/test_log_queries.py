@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from gateway import store
 from gateway.models import RequestLog
@@ -120,31 +119,3 @@ def test_each_filter_walks_an_index_in_order(expected: dict[str, Any]) -> None:
     plan = RequestLog.objects.matching(**expected).newest(50).explain()
     assert "USING INDEX gateway_request_" in plan
     assert "TEMP B-TREE" not in plan
-
-
-def test_outcomes_by_provider_count_recent_requests() -> None:
-    def ended(id: str, provider: str, outcome: str, started_at: float = STARTED) -> Any:
-        return entry(id, provider=provider, outcome=outcome, started_at=started_at)
-
-    store.write(
-        [
-            ended("a", "x", "ok"),
-            ended("b", "x", "error"),
-            ended("c", "y", "cut"),
-            ended("d", "y", "client_closed"),
-            ended("e", "", "error"),
-            ended("f", "x", "error", STARTED - 60),
-        ]
-    )
-    since = datetime.fromtimestamp(STARTED - 1, UTC)
-    assert RequestLog.objects.outcomes_by_provider(since) == {"x": (2, 1), "y": (2, 1)}
-
-
-def test_outcomes_by_provider_read_no_older_requests() -> None:
-    """Grouped by the column itself, SQLite read the whole log in index order."""
-    with CaptureQueriesContext(connection) as queries:
-        RequestLog.objects.outcomes_by_provider(datetime.fromtimestamp(STARTED, UTC))
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}")
-        plan = [step[3] for step in cursor.fetchall()]
-    assert plan[0].startswith("SEARCH gateway_requestlog USING INDEX gateway_request_started")

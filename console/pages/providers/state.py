@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from typing import Any, NamedTuple
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.insight.targets import MIN_ATTEMPTS, UNHEALTHY_SHARE
+from console.insight import targets
 from console.pages.providers.forms import variable_is_set
 from console.templatetags.ui import count
 from gateway import store
-from gateway.models import Provider, RequestLog
+from gateway.models import Provider
 from gateway.relay.runtime import Runtime
 from gateway.routing.circuit_breaker import allows_call
-
-WINDOW = timedelta(hours=1)
 
 
 class Health(NamedTuple):
@@ -37,38 +34,54 @@ class Credential(NamedTuple):
 
 
 def healths(rows: Iterable[Provider], runtime: Runtime | None) -> dict[int, Health]:
-    """State of each provider by row id: configuration problems, cooldowns, failures."""
+    """State of each provider by row id: configuration problems, cooldowns, failures.
+
+    Whether it fails is the same question as in the sidebar (`targets.health_summary`).
+    """
     warnings = _warnings_by_provider()
-    calls = RequestLog.objects.outcomes_by_provider(timezone.now() - WINDOW)
+    attempts_by_target = targets.recent_attempts()
+    attempts = targets.sum_by_provider(attempts_by_target)
+    failing_models = Counter(
+        provider
+        for (provider, model), counts in attempts_by_target.items()
+        if model and targets.is_failing(*counts)
+    )
     cooldowns = _models_in_cooldown(runtime)
-    return {row.pk: _provider_health(row, warnings, cooldowns, calls) for row in rows}
+    return {
+        row.pk: _provider_health(row, warnings, cooldowns, failing_models, attempts) for row in rows
+    }
 
 
 def _provider_health(
     row: Provider,
     warnings: Mapping[str, Health],
     cooldowns: Mapping[str, int],
-    calls: Mapping[str, tuple[int, int]],
+    failing_models: Mapping[str, int],
+    attempts: Mapping[str, tuple[int, int]],
 ) -> Health:
     if not row.enabled:
         return Health("", _("Disabled"))
     if row.name in warnings:
         return warnings[row.name]
-    all_calls, failed_calls = calls.get(row.name, (0, 0))
-    if failed_calls and failed_calls >= all_calls * UNHEALTHY_SHARE:
+    total, failed = attempts.get(row.name, (0, 0))
+    if failed and failed >= total * targets.UNHEALTHY_SHARE:
         message = ngettext(
-            "%(failed)s of %(count)s request failed in the last hour",
-            "%(failed)s of %(count)s requests failed in the last hour",
-            all_calls,
+            "%(failed)s of %(count)s attempt failed in the last 2 hours",
+            "%(failed)s of %(count)s attempts failed in the last 2 hours",
+            total,
         )
-        level = "bad" if all_calls >= MIN_ATTEMPTS else "warn"
-        return Health(level, message % {"failed": count(failed_calls), "count": count(all_calls)})
+        level = "bad" if targets.is_failing(total, failed) else "warn"
+        return Health(level, message % {"failed": count(failed), "count": count(total)})
     if row.name in cooldowns:
         return Health("warn", _("Models in cooldown: %(count)d") % {"count": cooldowns[row.name]})
-    if all_calls:
-        message = ngettext("%s request in the last hour", "%s requests in the last hour", all_calls)
-        return Health("ok", message % count(all_calls))
-    return Health("", _("No requests in the last hour"))
+    if row.name in failing_models:
+        return Health("warn", _("Models failing: %(count)d") % {"count": failing_models[row.name]})
+    if total:
+        message = ngettext(
+            "%s attempt in the last 2 hours", "%s attempts in the last 2 hours", total
+        )
+        return Health("ok", message % count(total))
+    return Health("", _("No requests in the last 2 hours"))
 
 
 def _warnings_by_provider() -> dict[str, Health]:
