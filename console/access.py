@@ -124,13 +124,14 @@ def to_sign_in(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(url)
 
 
-def sign_in_url(request: HttpRequest) -> str:
-    """URL of the sign-in page, which returns to the current page afterwards."""
+def sign_in_url(request: HttpRequest, *, by_script: bool = False) -> str:
+    """URL of the sign-in page, which returns to the current page afterwards.
+
+    A script, htmx or a form has requested something else than the page that the user sees.
+    """
     return_path = request.get_full_path()
-    part = is_partial(request)
-    if part or request.method not in {"GET", "HEAD"}:
-        # Return to the page that sent the request, not to a part of it or a form's action.
-        url = (htmx_details(request).current_url if part else request.headers.get("Referer")) or ""
+    if by_script or is_partial(request) or request.method not in {"GET", "HEAD"}:
+        url = htmx_details(request).current_url or request.headers.get("Referer", "")
         base = f"{request.scheme}://{request.get_host()}"
         return_path = url.removeprefix(base) if url.startswith(base + "/") else reverse("overview")
     return f"{reverse('sign-in')}?{urlencode({'next': return_path})}"

@@ -89,7 +89,8 @@ def _with_json_errors(view: View, permission: Permission) -> View:
         user = await request.auser()
         if not user.is_authenticated:
             message = _("Your session has ended. Sign in to continue.")
-            return json_response({"errors": {"": message}, "sign_in": sign_in_url(request)}, 401)
+            url = sign_in_url(request, by_script=True)
+            return json_response({"errors": {"": message}, "sign_in": url}, 401)
         if not await sync_to_async(has_permission)(user, permission):
             message = _("Your role does not include this.")
             return json_response({"errors": {"": message}}, 403)

@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 
 from console import hashing
 from console.models import Throttle
@@ -72,6 +73,28 @@ def test_signing_in_again_after_an_expired_session_returns_to_the_page(client: C
     assert "Sign in to continue" in page.content.decode()
     reply = sign_in(client, next=page.context["next"])
     assert reply.headers["Location"] == page_url
+
+
+@pytest.mark.parametrize(
+    ("name", "headers"),
+    [
+        ("playground-history", {"Sec-Fetch-Mode": "cors"}),
+        ("playground-history", {}),
+        ("palette", {"HX-Request": "true"}),
+    ],
+)
+def test_signing_in_again_leads_to_the_page_of_a_script(
+    client: Client, name: str, headers: dict[str, str]
+) -> None:
+    """Not to the data that the script has read."""
+    page_url = "/console/playground?models=demo"
+    response = client.get(
+        reverse(name), headers={**headers, "Referer": f"http://testserver{page_url}"}
+    )
+    assert response.status_code == 401
+    is_json = response.headers["Content-Type"] == "application/json"
+    url = response.json()["sign_in"] if is_json else response.headers["HX-Redirect"]
+    assert url == f"{reverse('sign-in')}?{urlencode({'next': page_url})}"
 
 
 @pytest.mark.parametrize(
