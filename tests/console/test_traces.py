@@ -70,6 +70,15 @@ def test_a_request_is_a_child_of_the_span_in_its_traceparent(db: None) -> None:
     assert shape(waterfall) == [(0, "s1"), (1, "s2"), (2, "req_a")]
 
 
+def test_a_trace_without_requests_has_no_cost(admin_client: Client) -> None:
+    """The cost is not unknown: there is nothing that has a price."""
+    span(1, last=3)
+    page = admin_client.get(f"/console/traces/{HEX}").content.decode()
+    sums = page[page.index('<dl class="sums">') : page.index("</dl>")]
+    assert "unknown" not in sums
+    assert "0.0 ms" not in sums.partition("Tools")[0]
+
+
 @pytest.mark.parametrize(
     ("response_id", "fields"),
     [
