@@ -73,7 +73,7 @@ def with_code(text: str | None) -> SafeString:
 
 @register.filter
 def ms(value: float | None) -> str:
-    """Milliseconds, as seconds from 0.1 s on: `24 ms`, `0.71 s`, `3 min 4 s`."""
+    """Milliseconds, as seconds from 0.1 s on: `24 ms`, `0.71 s`, `3 min 4 s`, `2 h 5 min`."""
     if value is None:
         return UNKNOWN_TEXT
     if value < 99.5:
@@ -81,8 +81,10 @@ def ms(value: float | None) -> str:
     seconds = value / 1000
     if seconds < 99.95:
         return f"{_format_number(seconds, 2 if seconds < 9.995 else 1)} s"
-    whole_seconds = int(seconds + 0.5)
-    return f"{whole_seconds // 60} min {whole_seconds % 60} s"
+    minutes, whole_seconds = divmod(int(seconds + 0.5), 60)
+    if minutes < 60:
+        return f"{minutes} min {whole_seconds} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 @register.filter

@@ -23,14 +23,16 @@ export function tokens(value) {
   return count(value);
 }
 
-/** Milliseconds, as seconds from 0.1 s on: `24 ms`, `0.71 s`, `3 min 4 s`. */
+/** Milliseconds, as seconds from 0.1 s on: `24 ms`, `0.71 s`, `3 min 4 s`, `2 h 5 min`. */
 export function ms(value) {
   if (!isKnown(value)) return UNKNOWN;
   if (value < 99.5) return `${number(value, value >= 9.95 ? 0 : 1)} ms`;
   const seconds = value / 1000;
   if (seconds < 99.95) return `${number(seconds, seconds < 9.995 ? 2 : 1)} s`;
   const wholeSeconds = Math.round(seconds);
-  return `${Math.floor(wholeSeconds / 60)} min ${wholeSeconds % 60} s`;
+  const minutes = Math.floor(wholeSeconds / 60);
+  if (minutes < 60) return `${minutes} min ${wholeSeconds % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 /** US dollars: two decimals from $0.10 on, otherwise two significant digits. */
