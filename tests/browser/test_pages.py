@@ -70,7 +70,7 @@ def test_a_page_is_accessible_and_fits_every_width(
         "networkidle"
     ) if page_spec.name != "requests" else page.wait_for_timeout(300)
     axe(page)
-    for width in (1440, 1920, 1280, 1024, 390):
+    for width in (1440, 1920, 1280, 1024, 390, 320):
         page.set_viewport_size({"width": width, "height": 900})
         assert misplaced(page) == [], f"at {width} px"
     # The same elements at other places, and the colors of the other theme; the test below checks
