@@ -31,14 +31,14 @@ RECENT_ROWS = 500
 # Limits of the search for failures that are older.
 _MAX_MISSING, _MAX_HOURS, _MAX_ROWS_PER_HOUR = 20, 3, 3000
 _COLUMNS = ("pk", "started_at", "attempts")
-# A provider is unhealthy at this share of failed calls in the last two hours, a target in
-# the newest hours that have MIN_ATTEMPTS calls; above DEGRADED_SHARE it is degraded. Fewer
-# calls prove no more than that: a circuit breaker also waits for the third failure.
+# A provider is unhealthy at this share of failed calls in the last two hours, a target is failing
+# at it in the newest of these hours that have MIN_ATTEMPTS calls. Above DEGRADED_SHARE it is
+# degraded. Fewer calls prove no more than that: a circuit breaker also waits for the third failure.
 UNHEALTHY_SHARE, MIN_ATTEMPTS = 0.5, 3
 DEGRADED_SHARE = 0.1
 TargetName = tuple[str, str]
-# Provider -> (attempts, failures).
-ProviderCounts = dict[str, tuple[int, int]]
+# Sums of attempts, such as `attempts` and `failures`, by hour.
+HourCounts = Mapping[dt.datetime, Mapping[str, int]]
 
 # Error kind -> label and tone of a failing target; other kinds are "Failing".
 _FAILING_LABELS: dict[str, tuple[str | Promise, str]] = {
@@ -65,9 +65,9 @@ class TargetHealth(msgspec.Struct, frozen=True, kw_only=True):
     """One target.
 
     Attributes:
-        state: `cooldown`, `failing` (its newest calls failed, or it has not answered since its
-            cooldown), `degraded` (some of them failed, or all of fewer than MIN_ATTEMPTS), `ok`,
-            or `quiet` if it was not called.
+        state: `cooldown`, `failing` (its newest calls in the last two hours failed, or it has not
+            answered since its cooldown), `degraded` (some of its newest calls failed, or all of
+            fewer than MIN_ATTEMPTS or of an earlier hour), `ok`, or `quiet` if it was not called.
         cooldown_remaining_s: seconds until it is tried again.
         reason: the error kind of the cooldown or failure.
         cells: one per hour, oldest first.
@@ -192,7 +192,7 @@ def find_target_healths(
     return Page(healths, pages.number, pages.paginator)
 
 
-def _attempts(by_hour: Mapping[dt.datetime, Mapping[str, int]]) -> int:
+def _attempts(by_hour: HourCounts) -> int:
     return sum(sums["attempts"] for sums in by_hour.values())
 
 
@@ -206,26 +206,25 @@ def _routes_by_target(registry: Snapshot) -> dict[TargetName, tuple[str, ...]]:
     return routes_by_target
 
 
-def _target_state(
-    state: CircuitState | None, by_hour: Mapping[dt.datetime, Mapping[str, int]]
-) -> str:
+def _target_state(state: CircuitState | None, by_hour: HourCounts) -> str:
     now = time.monotonic()
     if state is not None and state.open_until > now:
         return "cooldown"
     failures_in_a_row = state.consecutive_failures if state is not None else 0
     if failures_in_a_row >= MIN_ATTEMPTS or is_half_open(state, now):
         return "failing"
+    since = _recent_start()
+    if is_failing(*_newest_counts({hour: by_hour[hour] for hour in by_hour if hour >= since})):
+        return "failing"
     attempts, failed_count = _newest_counts(by_hour)
     share = failed_count / attempts if attempts else 0.0
     has_enough = attempts >= MIN_ATTEMPTS
-    if has_enough and share >= UNHEALTHY_SHARE:
-        return "failing"
     if failures_in_a_row or share == 1 or (has_enough and share >= DEGRADED_SHARE):
         return "degraded"
     return "ok" if attempts or state is not None else "quiet"
 
 
-def _newest_counts(by_hour: Mapping[dt.datetime, Mapping[str, int]]) -> tuple[int, int]:
+def _newest_counts(by_hour: HourCounts) -> tuple[int, int]:
     """Calls and failures of the newest hours that have MIN_ATTEMPTS calls together."""
     attempts = failures = 0
     for hour in sorted(by_hour, reverse=True):
@@ -345,24 +344,45 @@ class HealthSummary(msgspec.Struct, frozen=True):
         return f"{providers}, {targets % {'n': self.failing}}"
 
 
-def recent_attempts() -> dict[TargetName, tuple[int, int]]:
-    """Attempts at each target in this hour and the one before, and how many of them failed."""
-    rows = TargetHour.objects.between(hour_starts(2)[0]).by_target()
-    return {target: (row["attempts"], row["failures"]) for target, row in rows.items()}
+def recent_attempts() -> Mapping[TargetName, HourCounts]:
+    """`attempts` and `failures` at each target in this hour and the one before, by hour."""
+    return TargetHour.objects.between(_recent_start()).by_target_and_hour()
 
 
-def sum_by_provider(attempts_by_target: Mapping[TargetName, tuple[int, int]]) -> ProviderCounts:
-    """Sum the attempts and failures of a provider's targets."""
-    counts: ProviderCounts = {}
-    for (provider, _model), (attempts, failures) in attempts_by_target.items():
-        all_attempts, all_failures = counts.get(provider, (0, 0))
-        counts[provider] = all_attempts + attempts, all_failures + failures
-    return counts
+def _recent_start() -> dt.datetime:
+    return hour_starts(2)[0]
+
+
+def sum_by_provider(attempts: Mapping[TargetName, HourCounts]) -> dict[str, tuple[int, int]]:
+    """Provider -> its targets' attempts, and how many of them failed."""
+    sums: dict[str, tuple[int, int]] = {}
+    for (provider, _model), by_hour in attempts.items():
+        total, failed = sums.get(provider, (0, 0))
+        failed += sum(counts["failures"] for counts in by_hour.values())
+        sums[provider] = total + _attempts(by_hour), failed
+    return sums
 
 
 def is_failing(attempts: int, failures: int) -> bool:
-    """Whether enough attempts failed to call a provider or target unhealthy."""
+    """Whether enough attempts failed to call a provider or target failing."""
     return attempts >= MIN_ATTEMPTS and failures / attempts >= UNHEALTHY_SHARE
+
+
+def failing_targets(
+    runtime: Runtime | None, attempts: Mapping[TargetName, HourCounts]
+) -> list[TargetName]:
+    """Targets in the state `failing`, by their recent attempts and their circuit breakers."""
+    circuit_state_by_label = circuit_states(runtime)
+    called = {tuple(label.split("/", 1)) for label in circuit_state_by_label if "/" in label}
+    return [
+        (provider, model)
+        for provider, model in {*attempts, *called}
+        if model
+        and _target_state(
+            circuit_state_by_label.get(f"{provider}/{model}"), attempts.get((provider, model), {})
+        )
+        == "failing"
+    ]
 
 
 def health_summary(runtime: Runtime | None, registry: Snapshot) -> HealthSummary:
@@ -373,17 +393,13 @@ def health_summary(runtime: Runtime | None, registry: Snapshot) -> HealthSummary
         for label, state in circuit_states(runtime).items()
         if state.open_until > now
     }
-    attempts_by_target = recent_attempts()
-    failing_targets = sum(
-        provider in registry.providers and bool(model)
-        for (provider, model), counts in attempts_by_target.items()
-        if is_failing(*counts)
-    )
-    by_provider = sum_by_provider(attempts_by_target)
-    unhealthy.update(name for name, counts in by_provider.items() if is_failing(*counts))
+    attempts = recent_attempts()
+    sums = sum_by_provider(attempts)
+    unhealthy.update(name for name, counts in sums.items() if is_failing(*counts))
     names = set(registry.providers)
+    failing = sum(provider in names for provider, _model in failing_targets(runtime, attempts))
     return HealthSummary(
-        len(names - unhealthy), len(names), tuple(sorted(names & unhealthy)), failing_targets
+        len(names - unhealthy), len(names), tuple(sorted(names & unhealthy)), failing
     )
 
 

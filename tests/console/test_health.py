@@ -247,7 +247,7 @@ def test_old_failures_are_ignored_after_a_success() -> None:
     store.write(
         [log_record_of_call(f"bad_{n}", failed="rate_limit", started_at=old) for n in range(9)]
     )
-    assert single_target_health().state == "failing"
+    assert single_target_health().state == "degraded"
     store.write([log_record_of_call(f"ok_{n}") for n in range(3)])
     assert (single_target_health().state, single_target_health().error_rate) == ("ok", 0.75)
 
@@ -457,6 +457,34 @@ def test_the_last_error_is_found_under_many_newer_rows(monkeypatch: pytest.Monke
     error = single_target_health().error
     assert error is not None, "it failed in a row that another target answered"
     assert error.error_kind == "rate_limit"
+
+
+def test_the_sidebar_counts_the_targets_that_the_page_calls_failing() -> None:
+    """Also if the hour before was fine, and not those that failed hours ago."""
+    row = provider("openai")
+    for name in ("gpt-5", "old"):
+        route(name, model(name, row))
+    hour = timezone.now().timestamp() // 3600 * 3600
+    calls = [
+        *((f"fine{n}", "gpt-5", 200, hour - 1800) for n in range(9)),
+        *((f"bad{n}", "gpt-5", 429, hour) for n in range(3)),
+        *((f"old{n}", "old", 429, hour - 6 * 3600) for n in range(3)),
+    ]
+    for request_id, name, code, started_at in calls:
+        attempt = Attempt(
+            target=f"openai/{name}",
+            provider="openai",
+            model=name,
+            dialect="openai_chat",
+            status=code,
+            error_kind="rate_limit" if code == 429 else None,
+        )
+        values = {"attempts": [attempt], "model": name, "started_at": started_at}
+        store.write([log_record_of_call(request_id, failed=attempt.error_kind or "", **values)])
+    registry = store.load_snapshot()
+    states = {t.model: t.state for t in targets.target_healths(None, registry)}
+    assert states == {"gpt-5": "failing", "old": "degraded"}
+    assert targets.health_summary(None, registry).failing == 1
 
 
 def test_the_sidebar_counts_targets_that_fail() -> None:

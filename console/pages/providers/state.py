@@ -39,16 +39,12 @@ def healths(rows: Iterable[Provider], runtime: Runtime | None) -> dict[int, Heal
     Whether it fails is the same question as in the sidebar (`targets.health_summary`).
     """
     warnings = _warnings_by_provider()
-    attempts_by_target = targets.recent_attempts()
-    attempts = targets.sum_by_provider(attempts_by_target)
-    failing_models = Counter(
-        provider
-        for (provider, model), counts in attempts_by_target.items()
-        if model and targets.is_failing(*counts)
-    )
+    attempts = targets.recent_attempts()
+    sums = targets.sum_by_provider(attempts)
+    failing_models = Counter(name for name, _model in targets.failing_targets(runtime, attempts))
     cooldowns = _models_in_cooldown(runtime)
     return {
-        row.pk: _provider_health(row, warnings, cooldowns, failing_models, attempts) for row in rows
+        row.pk: _provider_health(row, warnings, cooldowns, failing_models, sums) for row in rows
     }
 
 
