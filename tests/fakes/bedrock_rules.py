@@ -26,7 +26,7 @@ CLAUDE_NOW = "us.anthropic.claude-opus-5-v1:0"
 LLAMA = "us.meta.llama3-3-70b-instruct-v1:0"
 MODELS = (NOVA, CLAUDE, CLAUDE_NOW, LLAMA)
 _OWN = {
-    "claude": {"thinking", "top_k", "anthropic_beta", "tool_choice"},
+    "claude": {"thinking", "top_k", "anthropic_beta", "tool_choice", "output_config"},
     "nova": {"reasoningConfig", "inferenceConfig"},
 }
 
@@ -347,7 +347,8 @@ def _claude(model: str, body: Json, more: Json) -> Refusal | None:
         return validation_error("thinking.type: adaptive is not supported by this model")
     if thinking in {"enabled", "adaptive"} and config.get("temperature", 1) != 1:
         return validation_error("`temperature` may only be set to 1 when thinking is enabled.")
-    if "effort" in body.get("outputConfig", {}) and not newest:
+    configs = (body.get("outputConfig", {}), more.get("output_config", {}))
+    if any("effort" in config for config in configs) and not newest:
         return validation_error("This model does not support the effort parameter.")
     if problem := _too_large_grammar(body):
         return problem
@@ -364,7 +365,8 @@ def _too_large_grammar(body: Json) -> Refusal | None:
     specs = [tool.get("toolSpec", {}) for tool in body.get("toolConfig", {}).get("tools", ())]
     strict = [spec["inputSchema"]["json"] for spec in specs if spec.get("strict")]
     structure = body.get("outputConfig", {}).get("textFormat", {}).get("structure", {})
-    output = structure.get("jsonSchema", {}).get("schema", "null")
-    problem = grammar_refusal(strict, json.loads(output))
+    output = json.loads(structure.get("jsonSchema", {}).get("schema", "null"))
+    own_config = body.get("additionalModelRequestFields", {}).get("output_config", {})
+    problem = grammar_refusal(strict, output or own_config.get("format", {}).get("schema"))
     text = f"The model returned the following errors: {problem}"
     return validation_error(text) if problem else None

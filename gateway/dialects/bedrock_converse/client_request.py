@@ -95,11 +95,17 @@ _PARSED_CONFIG = frozenset({"maxTokens", "temperature", "topP", "stopSequences"}
 _PARSED_MODEL_FIELDS = frozenset(
     {
         *("thinking", "reasoningConfig", "reasoning_effort", "top_k", "tool_choice"),
-        *("anthropic_beta", "inferenceConfig"),
+        *("anthropic_beta", "inferenceConfig", "output_config"),
     }
 )
-# Nova's own settings.
+# Nova's own settings, and Claude's, which Vercel's AI SDK sends for structured output and effort.
 _NOVA_CONFIG = f"{MODEL_FIELDS}.inferenceConfig"
+_CLAUDE_CONFIG = f"{MODEL_FIELDS}.output_config"
+_PARSED_CLAUDE = frozenset({"effort", "format"})
+_CLAUDE_FORMAT_PATHS = {
+    "format": f"{_CLAUDE_CONFIG}.format",
+    "schema": f"{_CLAUDE_CONFIG}.format.schema",
+}
 _VISIBILITY: dict[str, Any] = {"omitted": "none", "summarized": "summary", "full": "raw"}
 
 
@@ -117,7 +123,14 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
     nova_config = mapping(model_fields, "inferenceConfig", MODEL_FIELDS) or {}
     if unparsed_config := {k: v for k, v in nova_config.items() if k != "topK"}:
         extra[_NOVA_CONFIG] = unparsed_config
+    claude_config = mapping(model_fields, "output_config", MODEL_FIELDS) or {}
+    if unparsed_config := {k: v for k, v in claude_config.items() if k not in _PARSED_CLAUDE}:
+        extra[_CLAUDE_CONFIG] = unparsed_config
     output_config = mapping(body, "outputConfig") or {}
+    effort, effort_path = _parse_effort(output_config, claude_config, model_fields)
+    has_claude_format = (
+        claude_config.get("format") is not None and "textFormat" not in output_config
+    )
     tool_config = mapping(body, "toolConfig") or {}
     return Request(
         model=required_text(body, "model"),
@@ -126,8 +139,10 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         turns=parse_turns(body, extra),
         tools=_parse_tools(tool_config, extra),
         tool_choice=_parse_tool_choice(tool_config, model_fields),
-        output=_parse_output(output_config),
-        reasoning=_parse_reasoning_config(model_fields, output_config),
+        output=_parse_claude_output(claude_config)
+        if has_claude_format
+        else _parse_output(output_config),
+        reasoning=_parse_reasoning_config(model_fields, effort),
         max_output=integer(
             config, "maxTokens", minimum=1, maximum=MAX_TOKENS, path="inferenceConfig"
         ),
@@ -141,7 +156,8 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         betas=parse_betas(model_fields, "anthropic_beta", MODEL_FIELDS),
         extra=({NAME: extra} if extra else {}) | unread_fields(body, KNOWN_FIELDS),
         client_paths=FIELD_PATHS
-        | _reasoning_paths(model_fields, output_config)
+        | _reasoning_paths(model_fields, effort_path)
+        | (_CLAUDE_FORMAT_PATHS if has_claude_format else {})
         | ({"top_k": f"{_NOVA_CONFIG}.topK"} if "topK" in nova_config else {}),
     )
 
@@ -257,14 +273,31 @@ def _parse_output(output_config: Json) -> Output:
     )
 
 
-def _parse_reasoning_config(model_fields: Json, output_config: Json) -> ReasoningConfig | None:
-    effort = text(output_config, "effort", "outputConfig")
-    effort = effort or text(model_fields, "reasoning_effort", MODEL_FIELDS)
+def _parse_claude_output(claude_config: Json) -> Output:
+    """The schema of the response in Claude's own field."""
+    path = f"{_CLAUDE_CONFIG}.format"
+    output_format = required_mapping(claude_config, "format", _CLAUDE_CONFIG)
+    enum_value(output_format, "type", ("json_schema",), path)
+    return Output(format="schema", schema=required_mapping(output_format, "schema", path))
+
+
+def _parse_effort(
+    output_config: Json, claude_config: Json, model_fields: Json
+) -> tuple[str | None, str]:
+    """The effort and the field that sets it: Converse's, Claude's own or gpt-oss's."""
+    for fields, name, path in (
+        (output_config, "effort", "outputConfig"),
+        (claude_config, "effort", _CLAUDE_CONFIG),
+        (model_fields, "reasoning_effort", MODEL_FIELDS),
+    ):
+        if effort := enum_value(fields, name, EFFORTS, path):
+            return effort, f"{path}.{name}"
+    return None, FIELD_PATHS["effort"]
+
+
+def _parse_reasoning_config(model_fields: Json, effort: str | None) -> ReasoningConfig | None:
     if model_fields.get("reasoningConfig") is not None:
         return _parse_nova_reasoning(model_fields)
-    if effort is not None and effort not in EFFORTS:
-        path = FIELD_PATHS["effort"]
-        raise invalid(f"{path} must be one of {', '.join(EFFORTS)}, not {effort[:40]!r}", path)
     thinking = mapping(model_fields, "thinking", MODEL_FIELDS)
     if thinking is None:
         return None if effort is None else ReasoningConfig(effort=effort)
@@ -284,14 +317,12 @@ def _parse_reasoning_config(model_fields: Json, output_config: Json) -> Reasonin
     )
 
 
-def _reasoning_paths(model_fields: Json, output_config: Json) -> dict[str, str]:
+def _reasoning_paths(model_fields: Json, effort_path: str) -> dict[str, str]:
     """Where this client requests reasoning, if not in the fields of `FIELD_PATHS`."""
     if model_fields.get("reasoningConfig") is not None:
         path = f"{MODEL_FIELDS}.reasoningConfig"
         return {"reasoning": path, "effort": f"{path}.maxReasoningEffort"}
-    if not output_config.get("effort") and model_fields.get("reasoning_effort") is not None:
-        return {"effort": f"{MODEL_FIELDS}.reasoning_effort"}
-    return {}
+    return {"effort": effort_path}
 
 
 def _parse_nova_reasoning(model_fields: Json) -> ReasoningConfig:

@@ -86,6 +86,7 @@ KNOWN_FIELDS = compile_fields(
             "thinking": named("type", "budget_tokens", "display"),
             "reasoningConfig": named("type", "maxReasoningEffort"),
             "tool_choice": named("type", "name", "disable_parallel_tool_use"),
+            "output_config": {OTHERS: None, "format": named("type", "schema")},
         },
         "serviceTier": named("type"),
     }

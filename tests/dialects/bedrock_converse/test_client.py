@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Start, UsageUpdate
-from gateway.canon.request import CacheBreakpoint, ReasoningConfig, Request, Text, without_paths
+from gateway.canon.request import (
+    CacheBreakpoint,
+    Output,
+    ReasoningConfig,
+    Request,
+    Text,
+    without_paths,
+)
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.bedrock_converse import DIALECT
@@ -84,12 +91,42 @@ def test_a_cache_point_marks_the_part_before_it() -> None:
         ),
         ({"reasoningConfig": {"type": "disabled"}}, ReasoningConfig(mode="off")),
         ({"reasoning_effort": "high"}, ReasoningConfig(effort="high")),
+        ({"output_config": {"effort": "high"}}, ReasoningConfig(effort="high")),
+        (
+            {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}},
+            ReasoningConfig(mode="auto", effort="low"),
+        ),
     ],
 )
 def test_the_reasoning_of_each_model_family_is_read(
     fields: Any, reasoning: ReasoningConfig
 ) -> None:
     assert parse_request(additionalModelRequestFields=fields).reasoning == reasoning
+
+
+def test_the_schema_in_claudes_own_field_is_read() -> None:
+    """Vercel's AI SDK sends structured output to Claude models on Bedrock in this way."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    output_config = {"format": {"type": "json_schema", "schema": schema}, "task_budget": 9}
+    request = parse_request(**{MODEL_FIELDS: {"output_config": output_config}})
+    assert request.output == Output(format="schema", schema=schema)
+    path = f"{MODEL_FIELDS}.output_config"
+    assert request.client_path("schema") == f"{path}.format.schema"
+    assert request.extra["bedrock_converse"] == {path: {"task_budget": 9}}
+
+
+@pytest.mark.parametrize(
+    ("output_config", "param"),
+    [
+        ({"effort": "much"}, "output_config.effort"),
+        ({"format": {"type": "json_object"}}, "output_config.format.type"),
+        ({"format": {"type": "json_schema"}}, "output_config.format.schema"),
+    ],
+)
+def test_a_mistake_in_claudes_own_field_is_named(output_config: Any, param: str) -> None:
+    with pytest.raises(GatewayError) as refused:
+        parse_request(**{MODEL_FIELDS: {"output_config": output_config}})
+    assert refused.value.error.param == f"{MODEL_FIELDS}.{param}"
 
 
 def test_novas_own_settings_are_read_and_written_again() -> None:
@@ -181,6 +218,10 @@ def test_a_streamed_call_without_arguments_has_an_empty_object(pieces: tuple[str
     [
         ({"outputConfig": {"effort": "high"}}, "outputConfig.effort"),
         ({MODEL_FIELDS: {"reasoning_effort": "high"}}, f"{MODEL_FIELDS}.reasoning_effort"),
+        (
+            {MODEL_FIELDS: {"output_config": {"effort": "high"}}},
+            f"{MODEL_FIELDS}.output_config.effort",
+        ),
         (
             {MODEL_FIELDS: {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}}},
             f"{MODEL_FIELDS}.reasoningConfig.maxReasoningEffort",
