@@ -102,6 +102,7 @@ def test_a_route_policy_is_saved_and_the_next_request_uses_it(admin_client: Clie
         ({"cooldown_after": "0"}, "a number from 1 to 100"),
         ({"shadow_share": "150"}, "a number from 0 to 100"),
         ({"shadow_share": "5"}, "choose a shadow route"),
+        ({"prompt_cache": "2h"}, "choose one of the options"),
         ({"s1-active_hours": "always"}, "use a form such as"),
         ({"s1-active_hours": "mon 08:00-18:00 Moon/Base"}, "There is no time zone"),
     ],
@@ -113,6 +114,14 @@ def test_an_unreadable_value_shows_its_error(
     assert page.status_code == 422
     assert expected in page.content.decode()
     assert stored_spec().health_check_interval_s is None
+
+
+def test_an_empty_number_is_the_default(admin_client: Client) -> None:
+    press(admin_client, "save", backoff_s="3", cooldown_after="7", hedge_after_s="2")
+    press(admin_client, "save", backoff_s="", cooldown_after="", hedge_after_s="")
+    spec, default = stored_spec(), RouteSpec(name="")
+    for name in ("backoff_s", "cooldown_after", "hedge_after_s"):
+        assert getattr(spec, name) == getattr(default, name)
 
 
 def test_policy_changes_are_described_in_text(admin_client: Client) -> None:

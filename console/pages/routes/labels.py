@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.pages.routes.policy_fields import OPTIONS
 from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 
 STRATEGIES = {
@@ -53,7 +55,7 @@ CONDITIONS = {
     "complex_prompt": gettext_lazy("a complex prompt"),
     "reasoning_prompt": gettext_lazy("a prompt that needs reasoning"),
 }
-OPTION_LABELS = {
+OPTION_LABELS: dict[str, str | Promise] = {
     "name": gettext_lazy("name"),
     "strict": gettext_lazy("reject unsupported fields"),
     "enabled": gettext_lazy("enabled"),
@@ -61,25 +63,14 @@ OPTION_LABELS = {
     "log_bodies": gettext_lazy("store bodies"),
     "retries": gettext_lazy("retry rounds"),
     "retries_by_kind": gettext_lazy("retries by error"),
-    "retry_before_fallback": gettext_lazy("retry before the next step"),
-    "backoff_s": gettext_lazy("retry backoff"),
-    "max_wait_s": gettext_lazy("max Retry-After"),
-    "cooldown_after": gettext_lazy("failures before cooldown"),
     "cooldown_after_by_kind": gettext_lazy("failures before cooldown, by error"),
     "fallbacks_by_kind": gettext_lazy("fallback routes by error"),
-    "require_capabilities": gettext_lazy("skip targets that do not support the request"),
-    "tag_match": gettext_lazy("tag matching"),
-    "hedge_after_s": gettext_lazy("hedge after"),
-    "shadow": gettext_lazy("shadow route"),
-    "shadow_share": gettext_lazy("shadow share"),
-    "health_check_interval_s": gettext_lazy("health check interval"),
     "cooldown_s": gettext_lazy("cooldown"),
     "default_max_output": gettext_lazy("default max output tokens"),
     "reasoning_field": gettext_lazy("reasoning field"),
     "cache": gettext_lazy("response cache"),
-    "prompt_cache": gettext_lazy("prompt-cache breakpoints"),
     "guardrails": gettext_lazy("guardrails"),
-    "web_search": gettext_lazy("web search by the gateway"),
+    **{name: option.label for name, option in OPTIONS.items()},
 }
 # Labels of the fields of a step or target, by the part of their name after its key.
 _STEP_FIELD_LABELS = {

@@ -2,59 +2,140 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.http import QueryDict
+from django.utils.functional import Promise
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from gateway.routing.active_hours import parse_active_hours
 from gateway.routing.candidates import CLASSES
 from gateway.routing.route_spec import RouteSpec
 from gateway.routing.snapshot import MIN_HEALTH_CHECK_INTERVAL_S
-from gateway.store.field_values import MAX_TAG, MAX_TAGS, PROMPT_CACHES
+from gateway.store.field_values import MAX_TAG, MAX_TAGS
 
 Errors = dict[str, str]
+Text = str | Promise
 
+
+@dataclass(frozen=True, slots=True)
+class NumberOption:
+    """A number; an empty field is the default.
+
+    Attributes:
+        label: with the unit, the label of the field.
+        placeholder: what an empty field means, if the default is None.
+        scale: by which the value is multiplied in the form, as a share in percent.
+    """
+
+    label: Text
+    minimum: float
+    maximum: float
+    unit: str = ""
+    placeholder: Text = ""
+    scale: float = 1
+    integer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceOption:
+    """One of some values; `choices` are form value -> value and label. The first is the default."""
+
+    label: Text
+    choices: Mapping[str, tuple[Any, Text]]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteOption:
+    """The name of another route, or empty."""
+
+    label: Text
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOption:
+    """A checkbox; `text` is beside it."""
+
+    label: Text
+    text: Text
+
+
+Option = NumberOption | ChoiceOption | RouteOption | CheckOption
+
+# Field of a route -> how the form edits it, in the order of the form. An option with a field of
+# its own kind is not here: counts by error class, fallbacks by error class and guardrails.
+OPTIONS: dict[str, Option] = {
+    "backoff_s": NumberOption(gettext_lazy("retry backoff"), 0, 60, "s"),
+    "max_wait_s": NumberOption(gettext_lazy("max Retry-After"), 0, 60, "s"),
+    "cooldown_after": NumberOption(gettext_lazy("failures before cooldown"), 1, 100, integer=True),
+    "hedge_after_s": NumberOption(
+        gettext_lazy("hedge after"), 0.01, 600, "s", gettext_lazy("never")
+    ),
+    "health_check_interval_s": NumberOption(
+        gettext_lazy("health check interval"),
+        MIN_HEALTH_CHECK_INTERVAL_S,
+        86_400,
+        "s",
+        gettext_lazy("never"),
+    ),
+    "tag_match": ChoiceOption(
+        gettext_lazy("tag matching"),
+        {"any": ("any", gettext_lazy("any tag")), "all": ("all", gettext_lazy("all tags"))},
+    ),
+    "shadow": RouteOption(gettext_lazy("shadow route")),
+    "shadow_share": NumberOption(gettext_lazy("shadow share"), 0, 100, "%", scale=100),
+    "prompt_cache": ChoiceOption(
+        gettext_lazy("prompt-cache breakpoints"),
+        {
+            "": ("", gettext_lazy("client only")),
+            "5m": ("5m", gettext_lazy("automatic, 5 min")),
+            "1h": ("1h", gettext_lazy("automatic, 1 hour")),
+        },
+    ),
+    "web_search": ChoiceOption(
+        gettext_lazy("web search by the gateway"),
+        {"1": (True, gettext_lazy("automatic")), "0": (False, gettext_lazy("off"))},
+    ),
+    "retry_before_fallback": CheckOption(
+        gettext_lazy("retry before the next step"),
+        gettext_lazy(
+            "Retry a step before trying the next step or a fallback route. "
+            "Retries then count per step."
+        ),
+    ),
+    "require_capabilities": CheckOption(
+        gettext_lazy("skip targets that do not support the request"),
+        gettext_lazy("In every step, skip targets that do not support the request"),
+    ),
+}
 # Options of a route that are counts by error class.
 COUNTS_BY_CLASS = ("retries_by_kind", "cooldown_after_by_kind")
-# Numeric options and their defaults; a share is entered in percent.
-NUMBER_DEFAULTS = {
-    "backoff_s": "0.25",
-    "max_wait_s": "2",
-    "cooldown_after": "3",
-    "hedge_after_s": "",
-    "shadow_share": "0",
-    "health_check_interval_s": "",
-}
+_DEFAULTS = RouteSpec(name="")
 
 
 @dataclass(slots=True)
 class PolicyDraft:
-    """The options as entered. Keys of `counts` are such as `retries_by_kind:<kind>`."""
+    """The options as entered: `values` by the names of OPTIONS.
 
-    numbers: dict[str, str] = field(default_factory=lambda: dict(NUMBER_DEFAULTS))
+    Keys of `counts` are such as `retries_by_kind:<kind>`.
+    """
+
+    values: dict[str, str] = field(
+        default_factory=lambda: {name: _entered_text(name, _DEFAULTS) for name in OPTIONS}
+    )
     counts: dict[str, str] = field(default_factory=dict)
     fallbacks_by_kind: dict[str, list[str]] = field(default_factory=dict)
-    retry_before_fallback: bool = False
-    require_capabilities: bool = False
-    tag_match: str = "any"
-    shadow: str = ""
-    prompt_cache: str = ""
     guardrails: list[str] = field(default_factory=list)
-    web_search: bool = True
 
 
 def policy_draft(document: RouteSpec) -> PolicyDraft:
     """The draft of a document's reliability options."""
-    numbers = {
-        name: "" if (value := getattr(document, name)) is None else f"{value:.10g}"
-        for name in NUMBER_DEFAULTS
-    }
-    numbers["shadow_share"] = f"{document.shadow_share * 100:.10g}"
     return PolicyDraft(
-        numbers=numbers,
+        values={name: _entered_text(name, document) for name in OPTIONS},
         counts={
             f"{field_name}:{name}": str(times)
             for field_name in COUNTS_BY_CLASS
@@ -63,18 +144,26 @@ def policy_draft(document: RouteSpec) -> PolicyDraft:
         fallbacks_by_kind={
             name: list(routes) for name, routes in document.fallbacks_by_kind.items()
         },
-        retry_before_fallback=document.retry_before_fallback,
-        require_capabilities=document.require_capabilities,
-        tag_match=document.tag_match,
-        shadow=document.shadow,
-        prompt_cache=document.prompt_cache,
         guardrails=list(document.guardrails),
-        web_search=document.web_search,
     )
 
 
+def _entered_text(name: str, document: RouteSpec) -> str:
+    """The form value of an option."""
+    value = getattr(document, name)
+    match OPTIONS[name]:
+        case NumberOption(scale=scale):
+            return "" if value is None else f"{value * scale:.10g}"
+        case ChoiceOption(choices=choices):
+            texts = (text for text, (choice, _label) in choices.items() if choice == value)
+            return next(texts, "")
+        case CheckOption():
+            return "1" if value else ""
+    return str(value)
+
+
 def policy_from_form(data: QueryDict) -> PolicyDraft:
-    """The draft from form data. Numbers that are missing get their defaults."""
+    """The draft from form data. Options that are missing get their defaults."""
     counts = {
         f"{field_name}:{name}": text
         for field_name in COUNTS_BY_CLASS
@@ -85,62 +174,101 @@ def policy_from_form(data: QueryDict) -> PolicyDraft:
         name: list(dict.fromkeys(data.getlist(f"fallbacks_by_kind-{name}"))) for name in CLASSES
     }
     return PolicyDraft(
-        numbers={
-            name: data.get(name, default).strip() for name, default in NUMBER_DEFAULTS.items()
+        values={
+            # The browser leaves out an unchecked box.
+            name: data.get(
+                name, "" if isinstance(option, CheckOption) else _entered_text(name, _DEFAULTS)
+            ).strip()
+            for name, option in OPTIONS.items()
         },
         counts=counts,
         fallbacks_by_kind={
             name: [r for r in routes if r] for name, routes in fallbacks.items() if any(routes)
         },
-        retry_before_fallback=data.get("retry_before_fallback") == "1",
-        require_capabilities=data.get("require_capabilities") == "1",
-        tag_match="all" if data.get("tag_match") == "all" else "any",
-        shadow=data.get("shadow", "").strip(),
-        prompt_cache=data.get("prompt_cache", "").strip(),
         guardrails=list(dict.fromkeys(name for name in data.getlist("guardrail") if name)),
-        web_search=data.get("web_search") != "0",
     )
 
 
 def policy_values(policy: PolicyDraft, errors: Errors) -> dict[str, Any]:
     """The document's fields; invalid input is reported in `errors`."""
-
-    def number(name: str, minimum: float, maximum: float, *, integer: bool = False) -> float | None:
-        text = policy.numbers.get(name, NUMBER_DEFAULTS[name])
-        return parse_number(errors, name, text, minimum=minimum, maximum=maximum, integer=integer)
-
     counts: dict[str, dict[str, int]] = {field_name: {} for field_name in COUNTS_BY_CLASS}
     for key, text in policy.counts.items():
         field_name, _colon, name = key.partition(":")
         count = parse_number(errors, f"{field_name}-{name}", text, integer=True, maximum=100)
         if count is not None:
             counts[field_name][name] = int(count)
-    if policy.prompt_cache not in PROMPT_CACHES:
-        errors["prompt_cache"] = _("choose off, 5m or 1h")
-    share = number("shadow_share", 0, 100) or 0.0
-    if share and not policy.shadow:
+    values = {name: _parse_option(name, policy.values[name], errors) for name in OPTIONS}
+    if values["shadow_share"] and not values["shadow"]:
         errors["shadow"] = _("choose a shadow route")
     return {
         **counts,
-        "backoff_s": number("backoff_s", 0, 60) or 0.0,
-        "max_wait_s": number("max_wait_s", 0, 60) or 0.0,
-        "cooldown_after": int(number("cooldown_after", 1, 100, integer=True) or 3),
-        "hedge_after_s": number("hedge_after_s", 0.01, 600),
-        "shadow": policy.shadow,
-        "prompt_cache": policy.prompt_cache,
+        **values,
         "guardrails": tuple(policy.guardrails),
-        "web_search": policy.web_search,
-        "shadow_share": round(share / 100, 6),
-        "health_check_interval_s": number(
-            "health_check_interval_s", MIN_HEALTH_CHECK_INTERVAL_S, 86_400
-        ),
         "fallbacks_by_kind": {
             name: tuple(routes) for name, routes in policy.fallbacks_by_kind.items()
         },
-        "retry_before_fallback": policy.retry_before_fallback,
-        "require_capabilities": policy.require_capabilities,
-        "tag_match": policy.tag_match,
     }
+
+
+def _parse_option(name: str, text: str, errors: Errors) -> Any:
+    match OPTIONS[name]:
+        case NumberOption(minimum=minimum, maximum=maximum, integer=integer, scale=scale):
+            number = parse_number(
+                errors, name, text, minimum=minimum, maximum=maximum, integer=integer
+            )
+            if number is None:
+                return getattr(_DEFAULTS, name)
+            return int(number) if integer else round(number / scale, 6)
+        case ChoiceOption(choices=choices):
+            if text not in choices:
+                errors[name] = _("choose one of the options")
+                return getattr(_DEFAULTS, name)
+            return choices[text][0]
+        case CheckOption():
+            return text == "1"
+    return text
+
+
+class PolicyField(NamedTuple):
+    """A field of the form.
+
+    Attributes:
+        kind: `number`, `choice` or `check`.
+        choices: form values and labels of a choice.
+    """
+
+    kind: str
+    name: str
+    label: str
+    value: str
+    error: str
+    placeholder: str = ""
+    integer: bool = False
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+def policy_form_fields(
+    policy: PolicyDraft, errors: Errors, other_routes: Iterable[str]
+) -> list[PolicyField]:
+    """The fields of OPTIONS with what was entered."""
+    routes = (("", _("none")), *((name, name) for name in other_routes))
+    fields = []
+    for name, option in OPTIONS.items():
+        value, error = policy.values[name], errors.get(name, "")
+        label = capfirst(str(option.label))
+        match option:
+            case NumberOption(unit=unit, placeholder=placeholder, integer=integer):
+                label = f"{label} ({unit})" if unit else label
+                hint = str(placeholder) or _entered_text(name, _DEFAULTS)
+                fields.append(PolicyField("number", name, label, value, error, hint, integer))
+            case ChoiceOption(choices=choices):
+                texts = tuple((text, str(title)) for text, (_value, title) in choices.items())
+                fields.append(PolicyField("choice", name, label, value, error, choices=texts))
+            case RouteOption():
+                fields.append(PolicyField("choice", name, label, value, error, choices=routes))
+            case CheckOption(text=text):
+                fields.append(PolicyField("check", name, str(text), value, error))
+    return fields
 
 
 def parse_hours(text: str, name: str, errors: Errors) -> str:

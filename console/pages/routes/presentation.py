@@ -22,7 +22,7 @@ from console.pages.routes.checks import Check
 from console.pages.routes.dry_run import FAILURE_TITLES, DryRunPanel
 from console.pages.routes.forms import WITH, WITHOUT, Draft, StepDraft, TargetDraft
 from console.pages.routes.metrics import TargetMetrics, TargetStatus, target_status
-from console.pages.routes.policy_fields import COUNTS_BY_CLASS, NUMBER_DEFAULTS
+from console.pages.routes.policy_fields import COUNTS_BY_CLASS, OPTIONS, policy_form_fields
 from console.pages.routes.samples import SAMPLES
 from console.playground import page_data
 from gateway import models
@@ -220,6 +220,7 @@ MAX_OPTIONS = 200
 def choices(draft: Draft, dry_run_panel: DryRunPanel, snapshot: Snapshot) -> dict[str, Any]:
     """Choices of the editor and of the dry run."""
     target_labels = dict.fromkeys(t.model for step in draft.steps for t in step.targets)
+    other_routes = sorted(set(snapshot.routes) - {draft.name})
     return {
         "strategies": labels.STRATEGIES.items(),
         "model_groups": _model_groups(snapshot),
@@ -227,7 +228,7 @@ def choices(draft: Draft, dry_run_panel: DryRunPanel, snapshot: Snapshot) -> dic
         "has_key_search": len(snapshot.keys) > MAX_OPTIONS,
         "reasoning_fields": REASONING_FIELDS,
         "cache_scopes": SCOPES.items(),
-        "other_routes": sorted(set(snapshot.routes) - {draft.name} - set(draft.fallbacks)),
+        "other_routes": other_routes,
         "dialects": [(name, title(name)) for name in CONSOLE_DIALECTS],
         "samples": [(name, sample.title) for name, sample in SAMPLES.items()],
         "failures": FAILURE_TITLES.items(),
@@ -237,7 +238,7 @@ def choices(draft: Draft, dry_run_panel: DryRunPanel, snapshot: Snapshot) -> dic
         "weighted_strategies": WEIGHTED_STRATEGIES,
         "error_class_options": _error_class_options(draft),
         "has_policy_errors": _has_policy_errors(draft),
-        "shadows": sorted(set(snapshot.routes) - {draft.name}),
+        "policy_fields": policy_form_fields(draft.policy, draft.errors, other_routes),
         "guardrails": sorted({*snapshot.guardrails, *snapshot.disabled_guardrails}),
         "live_now": draft.name in snapshot.routes,
         "with": WITH,
@@ -261,8 +262,7 @@ class ErrorClassOptions(NamedTuple):
 def _has_policy_errors(draft: Draft) -> bool:
     """Whether the reliability section has errors, so that it is expanded."""
     names = {
-        *NUMBER_DEFAULTS,
-        "shadow",
+        *OPTIONS,
         *(f"{field_name}-{name}" for field_name in COUNTS_BY_CLASS for name in labels.CLASSES),
     }
     return not names.isdisjoint(draft.errors)
