@@ -60,7 +60,8 @@ def test_models_are_compared_in_a_table(stack: GatewayStack, tmp_path: Path) -> 
         stack, *arguments, "--expect-tool", "other", "--output", "json", stdin="Compare tools {{x}}"
     )
     assert refused_response.returncode == 1
-    assert len(json.loads(refused_response.stdout)["results"]) == 2
+    report = json.loads(refused_response.stdout)
+    assert (report["name"], len(report["results"])) == ("Comparison", 2)
 
 
 @pytest.mark.parametrize(

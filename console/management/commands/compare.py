@@ -81,6 +81,7 @@ def _read_definition(options: dict[str, Any]) -> Definition:
     messages.append({"role": "user", "content": "{{input}}"})
     checks: list[dict[str, Any]] = []
     data: dict[str, Any] = {
+        "name": "Comparison",
         "models": options["models"].split(","),
         "messages": messages,
         "repeat": options["repeat"],
