@@ -159,7 +159,6 @@ def _endpoint_example(path: str, title: str) -> str:
     from console.pages.api_reference.operations import operations
 
     (operation,) = (each for each in operations().values() if each.path == path)
-    curl = operation.curl.replace("$DRAGOMAN", BASE_URL).replace("$ID", "demo")
-    curl = curl.replace("$GATEWAY_KEY", "$DRAGOMAN_API_KEY")
+    curl = operation.curl.replace("$DRAGOMAN_BASE_URL", BASE_URL).replace("$ID", "demo")
     (response,) = (each for each in operation.responses if each.status == "200")
     return f"### {title}\n\n```sh\n{curl}\n```\n\n```json\n{response.example}\n```"

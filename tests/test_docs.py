@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -29,6 +30,22 @@ def test_every_setting_is_in_the_table_and_every_row_is_a_setting() -> None:
     assert len(read) > 10
     table = (ROOT / "docs/settings.md").read_text()
     assert set(re.findall(r"^\| `([A-Z_]+)`", table, re.M)) == read
+
+
+def test_the_table_has_the_defaults_of_numbers_and_switches() -> None:
+    defaults: dict[str, str] = {}
+    for call in ast.walk(ast.parse((ROOT / "gateway/config/settings.py").read_text())):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            continue
+        if call.func.attr == "number":
+            value = eval(compile(ast.Expression(call.args[1]), "settings", "eval"), {})
+            defaults[ast.literal_eval(call.args[0])] = str(value)
+        elif call.func.attr == "boolean":
+            value = ast.literal_eval(call.keywords[0].value)
+            defaults[ast.literal_eval(call.args[0])] = str(value).lower()
+    assert len(defaults) > 30
+    documented = dict(re.findall(r"^\| `([A-Z_]+)` \| ([^|]+?) \|", DOCS, re.M))
+    assert {name: documented[name] for name in defaults} == defaults
 
 
 def test_every_command_is_documented() -> None:

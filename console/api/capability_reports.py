@@ -114,7 +114,7 @@ def list_capability_reports(
 
 @router.post("/capability-reports", response={201: ReportOut})
 def create_capability_report(request: HttpRequest, payload: CapabilityReportIn) -> HttpResponse:
-    """Start a report. It sends about thirty billed requests to the model."""
+    """Start a report. It sends about forty billed requests to the model."""
     return run_once(request, lambda: _start_report(request, payload.model))
 
 

@@ -2,7 +2,7 @@
 # Models side by side: first a tool call, then structured output. MODELS is a comma-separated list.
 set -euo pipefail
 cd "$(dirname "$0")"
-dragoman=${DRAGOMAN:-dragoman}
+dragoman=${DRAGOMAN_COMMAND:-dragoman}
 models=${MODELS:-demo}
 
 echo "# Do they call the tool?"

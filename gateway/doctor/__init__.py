@@ -1,4 +1,4 @@
-"""The doctor: some thirty live requests to one model, each with a verdict.
+"""The doctor: about forty live requests to one model, each with a verdict.
 
 `PROBES` is the table of them. `examine` runs them, `advice` returns traits to change,
 `estimate` the expected cost. Every provider is called in its own dialect with a canonical

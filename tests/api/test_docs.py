@@ -21,7 +21,7 @@ _BLOCKS = re.compile(r"```sh\n(.*?)```(?:\n```json\n(.*?)```)?", re.DOTALL)
 def run(client: Any, command: str) -> Any:
     """Execute a curl command with the Django test client."""
     arguments = shlex.split(
-        command.replace("$DRAGOMAN", "http://127.0.0.1:8000").replace("$ADMIN_KEY", MASTER)
+        command.replace("$DRAGOMAN_BASE_URL", "http://127.0.0.1:8000").replace("$ADMIN_KEY", MASTER)
     )
     assert arguments.pop(0) == "curl"
     method, headers, data, url = "GET", {}, "", ""

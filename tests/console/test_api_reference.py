@@ -98,13 +98,13 @@ def test_commands_are_shell_and_name_the_right_key() -> None:
     for operation in operations().values():
         arguments = shlex.split(operation.curl.replace("\\\n", ""))
         assert arguments[0] == "curl", operation.id
-        assert any(word.startswith("$DRAGOMAN/") for word in arguments), operation.id
-    assert "$GATEWAY_KEY" in operations()["openai_chat_completions"].curl
+        assert any(word.startswith("$DRAGOMAN_BASE_URL/") for word in arguments), operation.id
+    assert "$DRAGOMAN_API_KEY" in operations()["openai_chat_completions"].curl
     assert "$ADMIN_KEY" in operations()["list_scores"].curl
     # A body without required fields shows the first ones.
     score = operations()["create_score"].curl
     assert '"name": "feedback"' in score
-    assert "$GATEWAY_KEY" in score
+    assert "$DRAGOMAN_API_KEY" in score
 
 
 def test_a_description_has_paragraphs_and_code() -> None:

@@ -214,8 +214,6 @@ class DocumentationShell:
             "DRAGOMAN_FIND_LOCAL_SERVERS": "false",
             "DRAGOMAN_BASE_URL": self.gateway.base,
             "DRAGOMAN_API_KEY": str(self.gateway.key),
-            "DRAGOMAN": self.gateway.base,
-            "GATEWAY_KEY": str(self.gateway.key),
             "ADMIN_KEY": admin,
         }
 

@@ -41,7 +41,7 @@ def run(gateway: UpProcess, *command: str, **more: str) -> str:
         "PYTHONPATH": str(ROOT),
         "DRAGOMAN_BASE_URL": gateway.base,
         "DRAGOMAN_API_KEY": str(gateway.key),
-        "DRAGOMAN": f"{sys.executable} {ROOT / 'manage.py'}",
+        "DRAGOMAN_COMMAND": f"{sys.executable} {ROOT / 'manage.py'}",
         **more,
     }
     done = subprocess.run(

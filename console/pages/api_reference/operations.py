@@ -319,9 +319,9 @@ def _type_label(document: Any, schema: Any) -> str:
 def _curl_command(document: Any, method: str, path: str, entry: Any, schemes: list[str]) -> str:
     """A command for a POSIX shell; parameters of the path are variables."""
     url = re.sub(r"\{(\w+)\}", lambda match: "$" + match[1].upper(), path)
-    lines = [f'curl {"" if method == "get" else f"-X {method.upper()} "}"$DRAGOMAN{url}"']
+    lines = [f'curl {"" if method == "get" else f"-X {method.upper()} "}"$DRAGOMAN_BASE_URL{url}"']
     if schemes:
-        key = "$GATEWAY_KEY" if _GATEWAY_SCHEMES & set(schemes) else "$ADMIN_KEY"
+        key = "$DRAGOMAN_API_KEY" if _GATEWAY_SCHEMES & set(schemes) else "$ADMIN_KEY"
         lines.append(f'  -H "Authorization: Bearer {key}"')
     content = entry.get("requestBody", {}).get("content", {})
     if "application/json" in content:

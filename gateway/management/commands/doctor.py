@@ -29,7 +29,7 @@ VERDICT_LABELS = {
 class Command(BaseCommand):
     """`manage.py doctor`."""
 
-    help = "Run about thirty live checks on a model and report what it supports."
+    help = "Check with live requests what a model supports, and print a report."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options of `doctor`."""
