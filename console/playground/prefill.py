@@ -98,9 +98,10 @@ def from_query(models: str, prompt: str) -> Json | None:
     names = [name.strip() for name in models.split(",") if name.strip()][:MAX_COLUMNS]
     if not names and not prompt:
         return None
+    part = {"type": "text", "text": prompt[:PROMPT_CHARS]}
     return {
         "columns": columns_of(names),
-        "messages": [_user_message(prompt[:PROMPT_CHARS])] if prompt else [],
+        "messages": [{"role": "user", "content": [part]}] if prompt else [],
     }
 
 
@@ -130,10 +131,6 @@ def from_stored_prompt(pk: int, values: Mapping[str, str]) -> Json | None:
 def columns_of(names: list[str]) -> list[Json]:
     """One column per model."""
     return [{"id": COLUMN_LETTERS[index], "model": name} for index, name in enumerate(names)]
-
-
-def _user_message(text: str) -> Json:
-    return {"role": "user", "content": [{"type": "text", "text": text}]}
 
 
 def logged_request(request_id: str) -> RequestLog | None:

@@ -33,8 +33,11 @@ def form_fields(*sources: FieldSource) -> SafeString:
 
     Raises ValueError for a field that the form does not have.
     """
-    fields = ((_render_field(field),) for source in sources for field in _fields_of(source))
-    return format_html_join("\n", "{}", fields)
+    fields = (field for source in sources for field in _fields_of(source))
+    template = "console/components/_field.html"
+    return format_html_join(
+        "\n", "{}", ((render_to_string(template, {"field": f}),) for f in fields)
+    )
 
 
 def _fields_of(source: FieldSource | str) -> Iterator[BoundField]:
@@ -42,10 +45,6 @@ def _fields_of(source: FieldSource | str) -> Iterator[BoundField]:
     if isinstance(source, str):
         raise ValueError("form_fields: no such field")
     yield from [source] if isinstance(source, BoundField) else source
-
-
-def _render_field(field: BoundField) -> SafeString:
-    return render_to_string("console/components/_field.html", {"field": field})
 
 
 @register.inclusion_tag("console/components/_form_errors.html")

@@ -211,12 +211,11 @@ def _read_responses(document: Any, entry: Any) -> Iterator[Response]:
             for name, each in response.get("headers", {}).items()
         )
         text = response.get("description", "")
-        example = _response_example(document, schema) if fields or "example" in schema else ""
+        example = ""
+        if fields or "example" in schema:
+            sample = _response_sample(document, schema, 0)
+            example = json.dumps(sample, indent=2, ensure_ascii=False)
         yield Response(str(status), text, tuple(content), fields, headers, example)
-
-
-def _response_example(document: Any, schema: Any) -> str:
-    return json.dumps(_response_sample(document, schema, 0), indent=2, ensure_ascii=False)
 
 
 def _response_sample(document: Any, schema: Any, depth: int) -> Any:

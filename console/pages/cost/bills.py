@@ -153,12 +153,12 @@ def _render_page(
     markup_form: MarkupForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    names = _costs_by_provider()
+    costs = _costs_by_provider()
     params = request.GET if request.method != "POST" else request.POST
     provider = requested_name = params.get("provider", "")
     problem = ""
-    if provider not in names:
-        provider = _most_expensive(names)
+    if provider not in costs:
+        provider = max(costs, key=lambda name: costs[name], default="")
         if requested_name:
             problem = _("There is no provider named %(name)s.") % {"name": requested_name}
     try:
@@ -172,7 +172,7 @@ def _render_page(
         "page": PAGE,
         "form": form or BillForm(initial={"since": first_day, "until": last_day}),
         "problem": problem,
-        "providers": names,
+        "providers": costs,
         "provider": provider,
         "since": first_day,
         "until": last_day,
@@ -186,8 +186,3 @@ def _render_page(
         "markup_form": markup_form or MarkupForm(initial={"markup": store.load_options().markup}),
     }
     return render(request, "console/cost/page.html", context, status=status)
-
-
-def _most_expensive(costs: dict[str, int]) -> str:
-    """The provider with the highest cost, which the page shows first."""
-    return max(costs, key=lambda name: costs[name], default="")
