@@ -279,6 +279,23 @@ class GatewayStack:
         return recorded_request.left_at is not None
 
 
+@dataclass
+class ModelStack:
+    """A gateway, and the strict provider of each of its models."""
+
+    gateway: Gateway
+    servers: dict[str, Any]
+
+    def on(self, text: str, response: ScriptedResponse) -> None:
+        """Have all providers answer user texts that contain `text` with `response`."""
+        for server in self.servers.values():
+            server.script.on(text, response)
+
+    def last(self, model: str) -> Any:
+        """Return the body of the newest upstream request of a model."""
+        return self.servers[model].requests[-1].body
+
+
 def strict_config(
     openai: StrictOpenAI, anthropic: StrictAnthropic, deepseek: StrictDeepSeek
 ) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from botocore.exceptions import EventStreamError
 
 from tests.certificates import CertificateAuthority
 from tests.e2e.sdk_inputs import PIXEL
-from tests.e2e.stack import Gateway, litellm_config
+from tests.e2e.stack import Gateway, ModelStack, litellm_config
 from tests.e2e.test_up import running_up
-from tests.fakes import Call, Refusal, ScriptedResponse, Server, StrictAnthropic, StrictOpenAI
+from tests.fakes import Call, Refusal, ScriptedResponse, StrictAnthropic, StrictOpenAI
 from tests.fakes.bedrock import BEARER, StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE
 
@@ -47,36 +46,12 @@ WEATHER: Any = {
 CALL = Call("get_weather", {"city": 'Zürich "HB"', "near": [1, 2.5, None]}, "call_a")
 
 
-@dataclass
-class GatewayStack:
-    """A gateway in front of one provider of each dialect."""
-
-    gateway: Gateway
-    bedrock: StrictBedrock
-    chat: StrictOpenAI
-    messages: StrictAnthropic
-
-    def on(self, text: str, response: ScriptedResponse) -> None:
-        """Have all providers answer user texts that contain `text` with `response`."""
-        for server in self.servers.values():
-            server.script.on(text, response)  # type: ignore[attr-defined]
-
-    @property
-    def servers(self) -> dict[str, Server]:
-        """Return the provider of each model."""
-        return dict(zip(MODELS, (self.bedrock, self.chat, self.messages), strict=True))
-
-    def last(self, model: str) -> Any:
-        """Return the body of the newest upstream request of a model."""
-        return self.servers[model].requests[-1].body
-
-
 def row(public: str, **params: Any) -> dict[str, Any]:
     return {"model_name": public, "litellm_params": params}
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelStack]:
     with ExitStack() as stack:
         bedrock = stack.enter_context(StrictBedrock())
         chat = stack.enter_context(StrictOpenAI())
@@ -90,7 +65,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
         ]
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config(rows)).start()
         stack.callback(gateway.kill)
-        yield GatewayStack(gateway, bedrock, chat, messages)
+        yield ModelStack(gateway, dict(zip(MODELS, (bedrock, chat, messages), strict=True)))
         gateway.stop()
 
 
@@ -122,7 +97,7 @@ def unsigned_client(url: str, key: str, service: str = "bedrock-runtime") -> Any
 
 
 @pytest.fixture(scope="module")
-def client(stack: GatewayStack) -> Iterator[Any]:
+def client(stack: ModelStack) -> Iterator[Any]:
     """The official client with the gateway's key."""
     with closing(unsigned_client(stack.gateway.url, stack.gateway.key)) as api_client:
         yield api_client
@@ -196,7 +171,7 @@ def test_boto3_parses_a_response(client: Any, model: str, stream: bool) -> None:
 @EACH
 @HOW
 def test_a_tool_is_called_and_its_result_is_sent_back(
-    stack: GatewayStack, client: Any, model: str, stream: bool
+    stack: ModelStack, client: Any, model: str, stream: bool
 ) -> None:
     prompt = f"The weather, {model} {stream}"
     stack.on(prompt, ScriptedResponse(text="I look.", calls=(CALL,)))
@@ -217,7 +192,7 @@ def test_a_tool_is_called_and_its_result_is_sent_back(
 
 
 @EACH
-def test_images_documents_and_settings_arrive(stack: GatewayStack, client: Any, model: str) -> None:
+def test_images_documents_and_settings_arrive(stack: ModelStack, client: Any, model: str) -> None:
     document = {"format": "txt", "name": "Notes", "source": {"bytes": b"the notes"}}
     response = client.converse(
         modelId=model,
@@ -243,7 +218,7 @@ def test_images_documents_and_settings_arrive(stack: GatewayStack, client: Any, 
 
 
 def test_bedrocks_guardrails_are_reported_where_they_are_lost(
-    stack: GatewayStack, client: Any
+    stack: ModelStack, client: Any
 ) -> None:
     guardrail = {"guardrailIdentifier": "abc123", "guardrailVersion": "1"}
     params = {"messages": [user("Guarded", {"guardContent": {"text": {"text": "Mind this."}}})]}
@@ -256,7 +231,7 @@ def test_bedrocks_guardrails_are_reported_where_they_are_lost(
 
 @HOW
 def test_reasoning_is_returned_and_its_state_is_sent_back(
-    stack: GatewayStack, client: Any, stream: bool
+    stack: ModelStack, client: Any, stream: bool
 ) -> None:
     prompt = f"Think of the weather {stream}"
     stack.on(prompt, ScriptedResponse(reasoning="Hm, let me see.", text="I look.", calls=(CALL,)))
@@ -280,7 +255,7 @@ def test_reasoning_is_returned_and_its_state_is_sent_back(
 
 
 @EACH
-def test_a_schema_enforces_structured_output(stack: GatewayStack, client: Any, model: str) -> None:
+def test_a_schema_enforces_structured_output(stack: ModelStack, client: Any, model: str) -> None:
     stack.on("A verdict", ScriptedResponse(text='{"city":"Rome"}'))
     schema = '{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],'
     schema += '"additionalProperties":false}'
@@ -293,7 +268,7 @@ def test_a_schema_enforces_structured_output(stack: GatewayStack, client: Any, m
     assert "additionalProperties" in str(stack.last(model))
 
 
-def test_cached_tokens_are_counted_apart(stack: GatewayStack, client: Any) -> None:
+def test_cached_tokens_are_counted_apart(stack: ModelStack, client: Any) -> None:
     stack.on("From the cache", ScriptedResponse(text="Yes.", cached_tokens=4))
     for model in MODELS:
         usage = client.converse(modelId=model, messages=[user("From the cache")])["usage"]
@@ -311,15 +286,15 @@ CLASSES = (
 @pytest.mark.parametrize(("refusal", "name"), CLASSES, ids=[name for _, name in CLASSES])
 @HOW
 def test_a_refusal_raises_the_class_of_its_kind(
-    stack: GatewayStack, client: Any, refusal: Refusal, name: str, stream: bool
+    stack: ModelStack, client: Any, refusal: Refusal, name: str, stream: bool
 ) -> None:
-    stack.chat.script.on(f"Refuse {name}", ScriptedResponse(error=refusal))
+    stack.servers[MODELS[1]].script.on(f"Refuse {name}", ScriptedResponse(error=refusal))
     with pytest.raises(getattr(client.exceptions, name), match=refusal.message):
         send_converse(client, stream, modelId="gpt-4o", messages=[user(f"Refuse {name}")])
 
 
 @EACH
-def test_a_broken_stream_raises(stack: GatewayStack, client: Any, model: str) -> None:
+def test_a_broken_stream_raises(stack: ModelStack, client: Any, model: str) -> None:
     stack.on("Break off", ScriptedResponse(text="x" * 60, breaks="error", pace_s=0.03))
     response = client.converse_stream(modelId=model, messages=[user("Break off")])
     with closing(response["stream"]) as stream_events, pytest.raises(EventStreamError):
@@ -334,7 +309,7 @@ def test_errors_of_the_gateway_itself_have_their_classes(client: Any) -> None:
 
 
 def test_a_signed_request_error_names_what_to_send_instead(
-    stack: GatewayStack, monkeypatch: pytest.MonkeyPatch
+    stack: ModelStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
     credentials = {"aws_access_key_id": "AKIA0", "aws_secret_access_key": "s"}
@@ -371,9 +346,7 @@ def test_invoke_model_accepts_the_body_of_claude_models(client: Any, model: str)
 
 
 @EACH
-def test_a_broken_stream_of_invoke_model_raises(
-    stack: GatewayStack, client: Any, model: str
-) -> None:
+def test_a_broken_stream_of_invoke_model_raises(stack: ModelStack, client: Any, model: str) -> None:
     stack.on("Break off", ScriptedResponse(text="x" * 60, breaks="error", pace_s=0.03))
     response = client.invoke_model_with_response_stream(
         modelId=model, body=claude_body("Break off")
@@ -417,7 +390,7 @@ def test_the_bedrock_api_key_of_the_environment_is_the_gateways_key(
         assert gateway.end() == 0
 
 
-def test_models_are_listed(stack: GatewayStack, client: Any) -> None:
+def test_models_are_listed(stack: ModelStack, client: Any) -> None:
     with closing(unsigned_client(stack.gateway.url, stack.gateway.key, "bedrock")) as control:
         summaries = control.list_foundation_models()["modelSummaries"]
         assert {row["modelId"] for row in summaries} >= set(MODELS)
@@ -427,7 +400,7 @@ def test_models_are_listed(stack: GatewayStack, client: Any) -> None:
             control.get_foundation_model(modelIdentifier="nothing")
 
 
-def test_a_base_path_and_an_encoded_model_work(stack: GatewayStack, client: Any) -> None:
+def test_a_base_path_and_an_encoded_model_work(stack: ModelStack, client: Any) -> None:
     with closing(unsigned_client(f"{stack.gateway.url}/bedrock", stack.gateway.key)) as below:
         response = below.converse(modelId="gpt-4o", messages=[user("Hello there")])
     request_id = response["ResponseMetadata"]["HTTPHeaders"]["x-request-id"]

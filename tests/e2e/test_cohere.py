@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import cohere
@@ -20,8 +19,8 @@ from cohere.errors import (
     UnauthorizedError,
 )
 
-from tests.e2e.stack import Gateway, litellm_config
-from tests.fakes import Call, Refusal, ScriptedResponse, Server, StrictAnthropic, StrictOpenAI
+from tests.e2e.stack import Gateway, ModelStack, litellm_config
+from tests.fakes import Call, Refusal, ScriptedResponse, StrictAnthropic, StrictOpenAI
 from tests.fakes.cohere import StrictCohere
 from tests.fakes.cohere_rules import PLAIN
 from tests.fakes.openai_older import StrictOlderOpenAI
@@ -44,37 +43,13 @@ WEATHER: Any = {
 CALL = Call("get_weather", {"city": 'Zürich "HB"'}, "call_a")
 
 
-@dataclass
-class GatewayStack:
-    """A gateway in front of one provider of each dialect."""
-
-    gateway: Gateway
-    cohere: StrictCohere
-    chat: StrictOpenAI
-    messages: StrictAnthropic
-
-    def on(self, text: str, response: ScriptedResponse) -> None:
-        """Have all providers answer user texts that contain `text` with `response`."""
-        for server in self.servers.values():
-            server.script.on(text, response)  # type: ignore[attr-defined]
-
-    @property
-    def servers(self) -> dict[str, Server]:
-        """Return the provider of each model."""
-        return dict(zip(MODELS, (self.cohere, self.chat, self.messages), strict=True))
-
-    def last(self, model: str) -> Any:
-        """Return the body of the newest upstream request of a model."""
-        return self.servers[model].requests[-1].body
-
-
 def row(public: str, model: str, base: str, key: str) -> dict[str, Any]:
     params = {"model": model, "api_base": base, "api_key": key, "max_retries": 0}
     return {"model_name": public, "litellm_params": params}
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelStack]:
     with ExitStack() as stack:
         cohere_server = stack.enter_context(StrictCohere())
         chat = stack.enter_context(StrictOpenAI())
@@ -89,12 +64,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
         ]
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), litellm_config(rows)).start()
         stack.callback(gateway.kill)
-        yield GatewayStack(gateway, cohere_server, chat, messages)
+        yield ModelStack(gateway, dict(zip(MODELS, (cohere_server, chat, messages), strict=True)))
         gateway.stop()
 
 
 @pytest.fixture
-def client(stack: GatewayStack) -> Iterator[cohere.ClientV2]:
+def client(stack: ModelStack) -> Iterator[cohere.ClientV2]:
     with httpx.Client(timeout=30) as http:
         yield cohere.ClientV2(
             api_key=stack.gateway.key, base_url=stack.gateway.url, httpx_client=http
@@ -146,7 +121,7 @@ def test_the_cohere_sdk_parses_a_response(client: Any, model: str, stream: bool)
 @EACH
 @HOW
 def test_a_tool_is_called_and_its_result_is_sent_back(
-    stack: GatewayStack, client: Any, model: str, stream: bool
+    stack: ModelStack, client: Any, model: str, stream: bool
 ) -> None:
     prompt = f"The weather, {model} {stream}"
     stack.on(prompt, ScriptedResponse(text="I look.", calls=(CALL,)))
@@ -168,7 +143,7 @@ def test_a_tool_is_called_and_its_result_is_sent_back(
 
 
 @EACH
-def test_documents_are_read_by_every_model(stack: GatewayStack, client: Any, model: str) -> None:
+def test_documents_are_read_by_every_model(stack: ModelStack, client: Any, model: str) -> None:
     documents = [
         {"id": "a", "data": {"title": "Penguins", "text": "Emperors are the tallest."}},
         "A plain document.",
@@ -181,7 +156,7 @@ def test_documents_are_read_by_every_model(stack: GatewayStack, client: Any, mod
 
 
 @EACH
-def test_a_schema_and_settings_arrive(stack: GatewayStack, client: Any, model: str) -> None:
+def test_a_schema_and_settings_arrive(stack: ModelStack, client: Any, model: str) -> None:
     stack.on("A verdict", ScriptedResponse(text='{"city":"Rome"}'))
     schema = {**PARAMETERS, "additionalProperties": False}
     response = client.chat(
@@ -199,7 +174,7 @@ def test_a_schema_and_settings_arrive(stack: GatewayStack, client: Any, model: s
         assert mark in upstream_json
 
 
-def test_reasoning_is_returned_and_its_state_preserved(stack: GatewayStack, client: Any) -> None:
+def test_reasoning_is_returned_and_its_state_preserved(stack: ModelStack, client: Any) -> None:
     stack.on(
         "Think of rain",
         ScriptedResponse(reasoning="Hm, let me see.", text="I look.", calls=(CALL,)),
@@ -238,15 +213,15 @@ CLASSES = (
 @pytest.mark.parametrize(("refusal", "kind"), CLASSES, ids=[k.__name__ for _, k in CLASSES])
 @HOW
 def test_a_refusal_raises_the_class_of_its_kind(
-    stack: GatewayStack, client: Any, refusal: Refusal, kind: type[ApiError], stream: bool
+    stack: ModelStack, client: Any, refusal: Refusal, kind: type[ApiError], stream: bool
 ) -> None:
-    stack.chat.script.on(f"Refuse {kind.__name__}", ScriptedResponse(error=refusal))
+    stack.servers[MODELS[1]].script.on(f"Refuse {kind.__name__}", ScriptedResponse(error=refusal))
     with pytest.raises(kind) as error:
         send_chat(client, stream, model="gpt-4o", messages=[user(f"Refuse {kind.__name__}")])
     assert refusal.message in str(error.value.body)
 
 
-def test_errors_of_the_gateway_itself_have_their_classes(stack: GatewayStack, client: Any) -> None:
+def test_errors_of_the_gateway_itself_have_their_classes(stack: ModelStack, client: Any) -> None:
     with pytest.raises(NotFoundError, match="does not exist"):
         client.chat(model="nothing", messages=[user("Hello")])
     with pytest.raises(BadRequestError, match="messages is required"):
@@ -258,9 +233,7 @@ def test_errors_of_the_gateway_itself_have_their_classes(stack: GatewayStack, cl
 
 
 @EACH
-def test_a_stream_that_breaks_ends_as_an_error(
-    stack: GatewayStack, client: Any, model: str
-) -> None:
+def test_a_stream_that_breaks_ends_as_an_error(stack: ModelStack, client: Any, model: str) -> None:
     stack.on("Break off", ScriptedResponse(text="x" * 60, breaks="cut", pace_s=0.03))
     *_, last = client.chat_stream(model=model, messages=[user("Break off")])
     assert (last.type, last.delta.finish_reason) == ("message-end", "ERROR")
@@ -284,9 +257,7 @@ def test_base64_vectors_are_returned_or_refused(client: Any) -> None:
         client.embed(embedding_types=["int8"], **params)
 
 
-def test_vectors_of_coheres_other_types_are_passed_through(
-    stack: GatewayStack, client: Any
-) -> None:
+def test_vectors_of_coheres_other_types_are_passed_through(stack: ModelStack, client: Any) -> None:
     """Only Cohere has them, often without floats; the tokens are counted as well."""
     params: dict[str, Any] = {"model": "own-vectors", "texts": ["a"], "input_type": "search_query"}
     response = client.embed(embedding_types=["int8", "ubinary"], **params)
