@@ -15,7 +15,7 @@ from gateway.compat.litellm.config import keys, settings_keys
 from gateway.compat.litellm.config.defaults import DEFAULTS, LIMITS
 from gateway.compat.litellm.config.deployment import _CAPABILITIES, COSTS, WEIGHT_FIELDS
 from gateway.compat.litellm.config.key_lookup import SECTIONS, find_key, suggest_key
-from gateway.compat.litellm.config.table import markdown
+from gateway.compat.litellm.config.listing import markdown
 from tests.e2e.test_litellm_files import RELIABLE, RESTING, RETRIED, SAVED_CONFIG
 from tests.litellm.test_seeds import SEVERAL, SIMPLE, SWITCHABLE
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def test_the_documentation_shows_the_table() -> None:
     assert markdown() in (ROOT / "docs" / "litellm.md").read_text(), (
-        "replace the tables in docs/litellm.md by the output of python -m gateway.compat.litellm.config.table"
+        "replace the tables in docs/litellm.md by the output of python -m gateway.compat.litellm.config.listing"
     )
 
 
