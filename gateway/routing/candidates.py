@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from gateway.canon.errors import KINDS, Error
-from gateway.canon.request import Image, Request, Text, ToolResult
+from gateway.canon.request import Image, Request, ToolResult
 from gateway.routing.active_hours import parse_active_hours
 from gateway.routing.built_in_tools import BUILT_IN_TOOLS, built_in_tools_of, runs_tool
 from gateway.routing.circuit_breaker import CircuitState, allows_call, cooldown_reason
-from gateway.routing.complexity import classify_complexity
 from gateway.routing.latency import LatencyByTarget
 from gateway.routing.snapshot import Route, RouteStep, Snapshot, Target
 from gateway.routing.strategies import Draw, StrategyContext, order_targets
@@ -43,6 +42,7 @@ DEFAULT_MAX_WAIT_S = 2.0
 MAX_BACKOFF_S = 8.0
 # Kinds that may pass within a second; after other kinds only another target is tried.
 _TRANSIENT = frozenset({"upstream_error", "overloaded", "rate_limit", "malformed_output"})
+_NOT_ACTIVATED = "the error of the step above does not activate this step"
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -229,17 +229,14 @@ class RetryPlan:
 
     def _note_bypassed(self, candidate: Candidate) -> None:
         if self.round_number == 0:
-            self.bypassed_candidates.append(self._not_activated_skip(candidate))
+            self.bypassed_candidates.append(Skip(candidate, _NOT_ACTIVATED))
         self._not_activated.append(candidate)
-
-    def _not_activated_skip(self, candidate: Candidate) -> Skip:
-        return Skip(candidate, "the error of the step above does not activate this step")
 
     def _jump_to_handler(self, stage: int, kind: str) -> bool:
         """After an error of the request itself: jumps to a step that handles this kind, if any."""
         later_candidates = [c for c in self._pending if c.stage > stage and _handles_kind(c, kind)]
         if not later_candidates:
-            return False
+            return self._return_to_fallbacks(stage, kind)
         bypassed_candidates = [c for c in self._pending if c.stage < later_candidates[0].stage]
         self.bypassed_candidates += [
             Skip(c, "the request itself was rejected above") for c in bypassed_candidates
@@ -247,6 +244,21 @@ class RetryPlan:
         self._pending = [c for c in self._pending if c.stage >= later_candidates[0].stage]
         self._retry_queue = []
         return True
+
+    def _return_to_fallbacks(self, stage: int, kind: str) -> bool:
+        """After such an error of a fallback: moves uncalled earlier fallbacks for it to the end."""
+        uncalled, others, offset = [], [], self._candidates[-1].stage + 1
+        for c in self._candidates:
+            is_uncalled = c.first_stage < stage and c.stage not in self._error_kinds_by_stage
+            if is_uncalled and c.entry_kinds is not None and kind in c.entry_kinds:
+                stages = {"stage": c.stage + offset, "first_stage": c.first_stage + offset}
+                uncalled.append(msgspec.structs.replace(c, **stages))
+            else:
+                others.append(c)
+        if uncalled:
+            self._candidates = (*others, *uncalled)
+            self._pending, self._retry_queue = list(uncalled), []
+        return bool(uncalled)
 
 
 def may_retry_target(error: Error, max_wait_s: float) -> bool:
@@ -361,7 +373,7 @@ class StepRetryPlan(RetryPlan):
         self._pending = [peer for peer in self._pending if group_of(peer) > group]
 
     def _note_bypassed(self, candidate: Candidate) -> None:
-        self.bypassed_candidates.append(self._not_activated_skip(candidate))
+        self.bypassed_candidates.append(Skip(candidate, _NOT_ACTIVATED))
 
 
 def group_of(candidate: Candidate) -> Group:
@@ -437,16 +449,6 @@ def depends_on_complexity(routes: Iterable[Route]) -> bool:
         for step in route.steps
         for name in (*step.requires, *step.excludes)
     )
-
-
-def complexity_of(request: Request) -> str:
-    """The complexity of the last user message, a key of COMPLEXITIES."""
-    for turn in reversed(request.turns):
-        if turn.role == "user":
-            text = "\n".join(part.text for part in turn.parts if isinstance(part, Text))
-            if text:
-                return f"{classify_complexity(text)}_prompt"
-    return f"{classify_complexity('')}_prompt"
 
 
 def features_of(request: Request, tokens: int) -> RequestFeatures:

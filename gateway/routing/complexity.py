@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from gateway.canon.request import Request, Text
+
 Complexity = Literal["simple", "medium", "complex", "reasoning"]
 # The text that is searched for keywords; the rest only counts as length.
 MAX_CHARS = 8000
@@ -95,3 +97,13 @@ def _score_of_count(count: int, low: tuple[int, float], high: tuple[int, float])
     if count >= high[0]:
         return high[1]
     return low[1] if count >= low[0] else 0.0
+
+
+def complexity_of(request: Request) -> str:
+    """The complexity of the last user message, a key of `candidates.COMPLEXITIES`."""
+    for turn in reversed(request.turns):
+        if turn.role == "user":
+            text = "\n".join(part.text for part in turn.parts if isinstance(part, Text))
+            if text:
+                return f"{classify_complexity(text)}_prompt"
+    return f"{classify_complexity('')}_prompt"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 
 from gateway.canon.request import Request, Text, Turn
-from gateway.routing.candidates import complexity_of
-from gateway.routing.complexity import classify_complexity
+from gateway.routing.complexity import classify_complexity, complexity_of
 from tests.each import each
 
 

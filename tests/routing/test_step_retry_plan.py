@@ -11,6 +11,7 @@ from collections import Counter
 from itertools import groupby
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -131,6 +132,43 @@ def test_a_refused_request_is_retried_and_then_falls_back() -> None:
 
 def test_a_refused_request_ends_without_a_matching_fallback() -> None:
     assert called_targets(route("a", "b"), route("c"), a="invalid_request") == ["a"]
+
+
+@pytest.mark.parametrize("in_steps", [True, False], ids=["step by step", "in rounds"])
+def test_an_error_of_a_fallback_reaches_the_fallbacks_for_its_kind(*, in_steps: bool) -> None:
+    """In LiteLLM, `context_window_fallbacks` of a model apply when its fallback is too small."""
+    options = {"retries": 0, "retry_before_fallback": in_steps}
+    first = route(
+        "a",
+        fallbacks=("small", "other"),
+        fallbacks_by_kind={"context_length": ("large", "larger")},
+        **options,
+    )
+    others = [route(name, name=name, **options) for name in ("large", "larger", "small", "other")]
+    tried = called_targets(first, *others, a="upstream_error", small="context_length")
+    assert tried == ["a", "small", "large"]
+    tried = called_targets(
+        first, *others, a="upstream_error", small="context_length", large="context_length"
+    )
+    assert tried == ["a", "small", "large", "larger"]
+    # Each is called once, whichever error comes first.
+    tried = called_targets(
+        first,
+        *others,
+        a="context_length",
+        large="upstream_error",
+        small="context_length",
+        larger="context_length",
+    )
+    assert tried == ["a", "large", "small", "larger"]
+    retried = called_targets(
+        msgspec.structs.replace(first, retries=1),
+        *(msgspec.structs.replace(other, retries=1) for other in others),
+        a="upstream_error",
+        small="context_length",
+        large="overloaded",
+    )
+    assert Counter(retried) == {"a": 1 + in_steps, "small": 1, "large": 2}
 
 
 def test_a_step_without_a_matching_error_is_bypassed() -> None:

@@ -21,11 +21,11 @@ from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.usage import BYTES_PER_TOKEN
 from gateway.routing.candidates import (
     RequestFeatures,
-    complexity_of,
     depends_on_complexity,
     depends_on_content,
     features_of,
 )
+from gateway.routing.complexity import complexity_of
 from gateway.routing.snapshot import Route
 
 # --- session, tags and caller -----------------------------------------------------------
