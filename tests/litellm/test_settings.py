@@ -178,6 +178,21 @@ def test_an_alias_takes_precedence_over_a_model_name(tmp_path: Path) -> None:
     assert (parsed_config.aliases, parsed_config.remarks) == ({}, [])
 
 
+def test_a_request_can_name_one_deployment_by_its_id(tmp_path: Path) -> None:
+    """LiteLLM: a request whose model is a `model_info.id` calls this deployment alone."""
+    pair = [
+        {**A, "model_info": {"id": "east"}},
+        {**A, "model": "gpt-5", "model_info": {"id": "west"}},
+    ]
+    named = {**B, "model_info": {"id": "a"}}  # the name of a model comes first
+    parsed_config = entries(tmp_path, *pair, named, litellm_settings={"num_retries": 5})
+    assert list(parsed_config.routes) == ["a", "b", "east", "west"]
+    west = route(parsed_config, "west")
+    assert [target.model for target in west.targets] == ["gpt-5"]
+    assert (west.hidden, west.retries, route(parsed_config, "a").hidden) == (True, 5, False)
+    assert len(route(parsed_config, "a").targets) == 2
+
+
 def test_strategies_without_equivalent_are_remarked(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, A, router_settings={"routing_strategy": "lar1"})
     assert "`lar1` is not supported yet" in parsed_config.remarks[0]

@@ -283,9 +283,7 @@ INFO: dict[str, Key] = {
     ),
     **planned_keys("enable_tag_filtering allow_fail_open", reasons.TAGS),
     **planned_keys("ptu_count cost_per_ptu_per_hour", "prices are per token"),
-    **differing_keys(
-        "id", "a name of the deployment for fallbacks and aliases; requests cannot use it"
-    ),
+    **differing_keys("id", "a name of this deployment alone, which has limits of its own"),
     **unsupported_keys(
         "key db_model created_at updated_at created_by updated_by", "managed by the gateway"
     ),

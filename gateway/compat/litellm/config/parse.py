@@ -21,6 +21,7 @@ from gateway.compat.litellm.config.endpoint import FORWARD_CREDENTIALS, label
 from gateway.compat.litellm.config.guardrails import attach_guardrails, read_guardrails
 from gateway.compat.litellm.config.inference import UnsupportedEntry, families
 from gateway.compat.litellm.config.limits import note_key_limits
+from gateway.compat.litellm.config.model_names import find_route
 from gateway.compat.litellm.config.reader import (
     ConfigError,
     File,
@@ -285,6 +286,9 @@ class _Parser:
                 complexity_router.add_router(self._config, name, params, self.report)
             except (UnsupportedEntry, ConfigError) as reason:
                 self.report.add_skipped(name, f"{name.text()} is skipped: {reason}")
+        for identifier in self._config.deployments:
+            if len(identifier) <= MAX_NAME and identifier.isprintable() and "*" not in identifier:
+                find_route(self._config, identifier)
 
     def _add_family_routes(self, name: Node, params: Node, info: Node | None) -> None:
         """Add routes for the bare model `*`: one per family of names without a route.
