@@ -205,7 +205,7 @@ def test_a_user_is_changed_listed_and_deleted(api: Client) -> None:
 @each(
     ("body", "param"),
     [
-        ({}, "user_id"),
+        ({"user_id": "a" * 191}, "user_id"),
         ({"user_id": "a", "user_role": "proxy_admin"}, "user_role"),
         ({"user_id": "a", "password": "x"}, "password"),
         ({"user_id": "a", "auto_create_key": "no"}, "auto_create_key"),
@@ -231,6 +231,60 @@ def test_unknown_users_are_refused(api: Client) -> None:
     post(api, "/user/update", {"user_id": "none", "rpm_limit": 1}, 404)
     for user_ids in ([1], [{}], {}, [], None):
         post(api, "/user/delete", {"user_ids": user_ids}, 400)
+
+
+def test_a_user_without_an_id_gets_one(api: Client) -> None:
+    users = [post(api, "/user/new", {}) for _ in range(2)]
+    ids = {user["user_id"] for user in users}
+    assert {len(user_id) for user_id in ids} == {36}
+    assert set(ApiKey.objects.values_list("user", flat=True)) == ids
+
+
+# --- with a gateway key -----------------------------------------------------------------
+
+
+def own_client(key: dict[str, Any]) -> Client:
+    return Client(headers={"authorization": f"Bearer {key['key']}"})
+
+
+def test_a_key_reads_its_own_user(api: Client) -> None:
+    ann = post(api, "/user/new", {"user_id": "ann", "max_budget": 5})
+    post(api, "/user/new", {"user_id": "bob"})
+    client = own_client(ann)
+    for query in ({}, {"user_id": "ann"}):
+        info = get(client, "/user/info", **query)
+        assert (info["user_info"]["user_id"], info["user_info"]["max_budget"]) == ("ann", 5)
+        assert [key["user_id"] for key in info["keys"]] == ["ann"]
+    assert get(client, "/user/info", 403, user_id="bob")["error"]["param"] == "user_id"
+    assert get(client, "/user/info", 403, user_id="none")["error"]["param"] == "user_id"
+    nobody = own_client(post(api, "/key/generate", {}))
+    assert get(nobody, "/user/info", 404)["error"]["param"] == "user_id"
+    get(nobody, "/user/info", 403, user_id="ann")
+
+
+def test_a_key_reads_its_own_team_without_the_other_keys(api: Client) -> None:
+    post(api, "/team/new", {"team_alias": "crew", "team_id": "t-1", "max_budget": 5})
+    post(api, "/team/new", {"team_alias": "others"})
+    own = post(api, "/key/generate", {"team_id": "t-1", "user_id": "ann"})
+    post(api, "/key/generate", {"team_id": "t-1", "user_id": "bob"})
+    client = own_client(own)
+    for query in ({}, {"team_id": "t-1"}, {"team_id": "crew"}):
+        info = get(client, "/team/info", **query)
+        assert (info["team_id"], info["team_info"]["max_budget"]) == ("t-1", 5)
+        assert [key["token"] for key in info["keys"]] == [own["token"]]
+    for team_id in ("others", "none"):
+        assert get(client, "/team/info", 403, team_id=team_id)["error"]["param"] == "team_id"
+    # The team of a user's own keys is the user.
+    user = own_client(post(api, "/user/new", {"user_id": "carl", "max_budget": 1}))
+    assert get(user, "/team/info", 404)["error"]["param"] == "team_id"
+    get(user, "/team/info", 403, team_id="user carl")
+
+
+@pytest.mark.parametrize("path", ["/user/info", "/team/info"])
+def test_a_caller_without_a_key_reads_no_user_and_no_team(api: Client, path: str) -> None:
+    post(api, "/user/new", {"user_id": "ann"})
+    get(Client(), path, 401)
+    get(Client(headers={"authorization": "Bearer sk-dgm-unknown"}), path, 401)
 
 
 @each("path", ["/team/new", "/team/update", "/team/delete", "/user/new", "/user/update"])

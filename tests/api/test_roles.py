@@ -36,6 +36,7 @@ RULES: dict[str, tuple[int, ...]] = {
     "read": (401, 401, 403, 0, 0, 0, 0, 0, 0),
     "read bodies": (401, 401, 403, 403, 0, 403, 0, 0, 0),
     "read as editor": (401, 401, 403, 403, 403, 0, 0, 0, 0),
+    "read as editor or with a key": (401, 0, 403, 403, 403, 0, 0, 0, 0),
     "read as admin": (401, 401, 403, 403, 403, 403, 0, 0, 0),
     "edit": (401, 401, 403, 403, 403, 0, 403, 0, 0),
     "change": (401, 401, 403, 403, 403, 403, 403, 0, 0),
@@ -72,6 +73,7 @@ _KEY_HOLDERS = {
     "litellm_key_info",
     "litellm_token_counter",
 }
+_OWN_TEAM = {"litellm_team_info", "litellm_user_info"}
 _SCORES = {"create_score": "score as client", "delete_score": "score"}
 _PUBLIC = {"postman_collection"}  # like the OpenAPI document
 _OWN = {"create_preset", "delete_preset"}
@@ -103,6 +105,8 @@ def litellm_operations() -> list[tuple[str, str, str]]:
 def expected_rule(method: str, path: str, name: str) -> str:
     if name in _KEY_HOLDERS:
         return "read with a key" if method == "get" else "count with a key"
+    if name in _OWN_TEAM:
+        return "read as editor or with a key"
     if name in _PUBLIC:
         return "public"
     if name in _OWN:

@@ -17,7 +17,7 @@ from ninja import Query, Router, Schema
 from gateway import store
 from gateway.api.auth import Editor, Reader
 from gateway.compat.litellm.api import team_rows
-from gateway.compat.litellm.api.callers import Caller, KeyHolder
+from gateway.compat.litellm.api.callers import Caller, KeyHolder, own_key_row
 from gateway.compat.litellm.api.failures import (
     RejectedRequest,
     body_of,
@@ -38,7 +38,6 @@ from gateway.compat.litellm.api.fields import (
 from gateway.compat.litellm.api.key_view import Spending, key_info, settings_of
 from gateway.compat.litellm.api.rows import delete_rows, write_row
 from gateway.models import Alias, ApiKey
-from gateway.routing.snapshot import ApiKey as Key
 from gateway.store.documents import KINDS, merge_patch
 from gateway.store.keys import new_key_row
 
@@ -308,22 +307,18 @@ def info(request: HttpRequest, key: str = "") -> HttpResponse:
 def _key_info(caller: Caller, key_or_alias: str) -> HttpResponse:
     if not key_or_alias and caller.key is None:
         raise RejectedRequest(400, "key: is required", "key")
-    if caller.admin:
-        row = find_key(key_or_alias)
-    elif caller.key is None:
-        raise RejectedRequest(403, "key: only admins may read keys", "key", "auth_error")
-    else:
-        row = _caller_key(caller.key, key_or_alias)
+    row = find_key(key_or_alias) if caller.admin else _own_key(caller, key_or_alias)
     return reply({"key": key_or_alias or row.prefix, "info": key_info(row, Spending())})
 
 
-def _caller_key(key: Key, key_or_alias: str) -> ApiKey:
+def _own_key(caller: Caller, key_or_alias: str) -> ApiKey:
     """Return the row of the caller's own key. Raises RejectedRequest if another key is named."""
-    row = ApiKey.objects.select_related("team").get(pk=key.id)
+    row = own_key_row(caller, "key")
     if (
         key_or_alias
-        and key_or_alias not in (row.prefix, key.prefix)
-        and key.digest not in store.lookup_digests(key_or_alias)
+        and caller.key is not None
+        and key_or_alias not in (row.prefix, caller.key.prefix)
+        and caller.key.digest not in store.lookup_digests(key_or_alias)
     ):
         raise RejectedRequest(403, "key: only admins may read other keys", "key", "auth_error")
     return row

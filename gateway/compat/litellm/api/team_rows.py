@@ -39,6 +39,11 @@ def find_user(user_id: str) -> Team | None:
     return None if "\0" in user_id else Team.objects.filter(source_ref=USER + user_id).first()
 
 
+def is_user(team: Team) -> bool:
+    """Whether a team is that of a single user's own keys."""
+    return team.source_ref.startswith(USER)
+
+
 def name_of_user(user_id: str) -> str:
     """The name of the team of a user's own keys; empty if there is none."""
     team = find_user(user_id)

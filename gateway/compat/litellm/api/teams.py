@@ -13,6 +13,12 @@ from ninja import Router
 
 from gateway.api.auth import Editor
 from gateway.compat.litellm.api import team_rows
+from gateway.compat.litellm.api.callers import (
+    Caller,
+    EditorOrKeyHolder,
+    caller_of,
+    own_key_row,
+)
 from gateway.compat.litellm.api.failures import (
     RejectedRequest,
     body_of,
@@ -291,10 +297,10 @@ def _member_delete(fields: dict[str, Any]) -> HttpResponse:
 # --- reading ----------------------------------------------------------------------------
 
 
-@router.get("/team/info", auth=Editor(), operation_id="litellm_team_info")
+@router.get("/team/info", auth=EditorOrKeyHolder(), operation_id="litellm_team_info")
 def info(request: HttpRequest, team_id: str = "") -> HttpResponse:
-    """A team with its keys and its spend."""
-    return run_in_transaction(lambda: _team_info(team_id))
+    """A team with its keys and its spend; with a gateway key, that of the key (the default)."""
+    return run_in_transaction(lambda: _team_info(caller_of(request), team_id))
 
 
 @router.get("/team/list", auth=Editor(), operation_id="litellm_team_list")
@@ -304,17 +310,33 @@ def list_teams(request: HttpRequest, user_id: str = "", organization_id: str = "
     return run_in_transaction(lambda: _list_teams(user_id, organization_id))
 
 
-def _team_info(team_id: str) -> HttpResponse:
-    row, spending = find_team({"team_id": team_id}), Spending()
-    keys = [key_info(key, spending) for key in row.keys.select_related("team")]
+def _team_info(caller: Caller, team_id: str) -> HttpResponse:
+    spending = Spending()
+    if caller.admin:
+        row = find_team({"team_id": team_id})
+        keys = list(row.keys.select_related("team"))
+    else:
+        key = own_key_row(caller, "team_id")
+        row, keys = _own_team(key, team_id), [key]
     return reply(
         {
             "team_id": team_rows.id_of(row),
             "team_info": team_info(row, spending),
-            "keys": keys,
+            "keys": [key_info(key, spending) for key in keys],
             "team_memberships": [],
         }
     )
+
+
+def _own_team(key: ApiKey, team_id: str) -> Team:
+    """Return the team of a key. Raises RejectedRequest if another one is named."""
+    team = None if key.team is None or team_rows.is_user(key.team) else key.team
+    if team_id and (team is None or team_rows.find(team_id) != team):
+        message = "team_id: only admins may read other teams"
+        raise RejectedRequest(403, message, "team_id", "auth_error")
+    if team is None:
+        raise RejectedRequest(404, "team_id: this key has no team", "team_id")
+    return team
 
 
 def _list_teams(user_id: str, organization_id: str) -> HttpResponse:

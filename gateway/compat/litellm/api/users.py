@@ -7,6 +7,7 @@ of that team. Accounts of the console are separate (/api/users).
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -14,6 +15,12 @@ from ninja import Router
 
 from gateway.api.auth import Editor
 from gateway.compat.litellm.api import team_rows
+from gateway.compat.litellm.api.callers import (
+    Caller,
+    EditorOrKeyHolder,
+    caller_of,
+    own_key_row,
+)
 from gateway.compat.litellm.api.failures import (
     RejectedRequest,
     body_of,
@@ -119,10 +126,10 @@ def delete(request: HttpRequest) -> HttpResponse:
     return run_in_transaction(lambda: _delete_users(body_of(request)))
 
 
-@router.get("/user/info", auth=Editor(), operation_id="litellm_user_info")
+@router.get("/user/info", auth=EditorOrKeyHolder(), operation_id="litellm_user_info")
 def info(request: HttpRequest, user_id: str = "") -> HttpResponse:
-    """A user with the user's keys and teams."""
-    return run_in_transaction(lambda: _user_info(user_id))
+    """A user with the user's keys and teams; with a gateway key, that of the key (the default)."""
+    return run_in_transaction(lambda: _user_info(caller_of(request), user_id))
 
 
 @router.get("/user/list", auth=Editor(), operation_id="litellm_user_list")
@@ -135,8 +142,9 @@ def list_users(request: HttpRequest, page: int = 1, page_size: int = 25) -> Http
 def _create_user(fields: dict[str, Any]) -> HttpResponse:
     notes = _check_fields(fields)
     user_id = string_field(fields, "user_id").strip() or string_field(fields, "user_email").strip()
-    if not user_id or len(user_id) > _MAX_ID:
-        raise RejectedRequest(400, f"user_id: required, at most {_MAX_ID} characters", "user_id")
+    user_id = user_id or str(uuid.uuid4())
+    if len(user_id) > _MAX_ID:
+        raise RejectedRequest(400, f"user_id: at most {_MAX_ID} characters", "user_id")
     if team_rows.find_user(user_id) is not None:
         raise RejectedRequest(409, f"User with id {user_id} already exists", "user_id")
     create_key = fields.get("auto_create_key", True)
@@ -221,7 +229,15 @@ def _keys_of(user_id: str) -> Any:
 # --- reading ----------------------------------------------------------------------------
 
 
-def _user_info(user_id: str) -> HttpResponse:
+def _user_info(caller: Caller, user_id: str) -> HttpResponse:
+    if not caller.admin:
+        own_id = own_key_row(caller, "user_id").user
+        if user_id not in ("", own_id):
+            message = "user_id: only admins may read other users"
+            raise RejectedRequest(403, message, "user_id", "auth_error")
+        if not own_id:
+            raise RejectedRequest(404, "user_id: this key has no user", "user_id")
+        user_id = own_id
     user_id, spending = _user_id({"user_id": user_id}), Spending()
     row = team_rows.find_user(user_id)
     if row is None:
