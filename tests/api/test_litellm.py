@@ -388,3 +388,18 @@ def test_litellm_endpoints_are_in_the_openapi_document(api: Client) -> None:
         "/utils/transform_request",
     ):
         assert path in paths
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/key/list", "/model/info", "/user/list", "/team/info", "/spend/logs"],
+)
+def test_a_query_of_many_parameters_is_rejected_in_litellms_format(api: Client, path: str) -> None:
+    response = api.get(path, {f"p{index}": "1" for index in range(1200)})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "400")
+    assert response.json()["error"]["message"] == "there are too many parameters"
+
+
+def test_a_large_body_is_rejected_in_litellms_format(api: Client) -> None:
+    response = post(api, "/key/generate", {"key_alias": "x" * (8 * 1024 * 1024)})
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "413")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -22,7 +23,7 @@ from gateway.compat.litellm.api import requests as litellm_requests
 from gateway.compat.litellm.api import spend as litellm_spend
 from gateway.compat.litellm.api import teams as litellm_teams
 from gateway.compat.litellm.api import users as litellm_users
-from gateway.compat.litellm.api.failures import RejectedRequest, failure
+from gateway.compat.litellm.api.failures import MAX_BODY, RejectedRequest, failure
 
 litellm_api = NinjaAPI(
     title="LiteLLM formats",
@@ -46,8 +47,8 @@ for module in (
 
 _NO_KEY = (
     "Authentication Error: this requires the master key, or for /model/info, "
-    "/model_group/info, /key/info and /utils/token_counter any API key, as `Authorization: "
-    "Bearer <key>`"
+    "/model_group/info, /key/info, /team/info, /user/info and /utils/token_counter any API key, "
+    "as `Authorization: Bearer <key>`"
 )
 
 
@@ -81,3 +82,15 @@ def reject_parameter(request: HttpRequest, error: ValidationError) -> HttpRespon
 def error_response(request: HttpRequest, error: HttpError) -> HttpResponse:
     """Return the error of a request that ninja itself rejects."""
     return failure(RejectedRequest(error.status_code, str(error)))
+
+
+@litellm_api.exception_handler(TooManyFieldsSent)
+def reject_many_parameters(request: HttpRequest, error: TooManyFieldsSent) -> HttpResponse:
+    """Return the 400 of a query that Django does not parse."""
+    return failure(RejectedRequest(400, "there are too many parameters"))
+
+
+@litellm_api.exception_handler(RequestDataTooBig)
+def reject_large_body(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    """Return the 413 of a body that Django does not read."""
+    return failure(RejectedRequest(413, f"the body is larger than {MAX_BODY} bytes"))
