@@ -571,3 +571,11 @@ def test_an_openai_model_of_the_older_completions_api(tmp_path: Path) -> None:
     assert (provider.base_url, provider.key_env) == ("https://api.openai.com/v1", "OPENAI_API_KEY")
     assert only_target(parsed_config).model == "gpt-3.5-turbo-instruct"
     assert parsed_config.remarks == []
+
+
+def test_the_modalities_of_a_gemini_model_are_those_of_its_api(tmp_path: Path) -> None:
+    row = {"model": "gemini/gemini-2.5-flash-image", "modalities": ["image", "text"]}
+    parsed_config = entries(tmp_path, row)
+    (edit,) = only_target(parsed_config).edits
+    assert (edit["op"], edit["path"]) == ("default", "generationConfig.responseModalities")
+    assert (edit["value"], parsed_config.remarks) == (["IMAGE", "TEXT"], [])

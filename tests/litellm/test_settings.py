@@ -201,6 +201,15 @@ def test_strategies_without_equivalent_are_remarked(tmp_path: Path) -> None:
     )
 
 
+def test_the_time_of_budget_resets_is_remarked(tmp_path: Path) -> None:
+    settings = {"budget_reset_time": "12:00", "timezone": "Asia/Shanghai"}
+    parsed_config = entries(tmp_path, A, litellm_settings=settings)
+    assert [note.partition(": litellm_settings.")[2] for note in parsed_config.remarks] == [
+        "budget_reset_time: not supported yet: budgets reset at midnight (UTC)",
+        "timezone: not supported yet: budgets reset at midnight (UTC)",
+    ]
+
+
 def test_bodies_can_be_switched_off(tmp_path: Path) -> None:
     assert entries(tmp_path, A).log_bodies is None
     parsed_config = entries(tmp_path, A, litellm_settings={"turn_off_message_logging": True})

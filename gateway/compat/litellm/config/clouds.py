@@ -296,7 +296,7 @@ def _store_access(node: Node, values: Mapping[str, Any], auth: str, report: Repo
 def required_key(model: ResolvedModel) -> str:
     """Return the setting that an entry without a base URL lacks."""
     if model.preset.name in _VERTEX:
-        return "a vertex_project"
+        return "a vertex_project (or VERTEXAI_PROJECT)"
     if model.preset.name in _BY_TENANT:
         return "a tenant_id (or PREDIBASE_TENANT_ID)"
     if model.preset.name in _BY_ACCOUNT:

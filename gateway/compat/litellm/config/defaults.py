@@ -34,6 +34,8 @@ _OLLAMA_OPTIONS = (
     "tfs_z",
     "typical_p",
 )
+# Its values are those of the Chat API in upper case.
+_GEMINI_MODALITIES = "generationConfig.responseModalities"
 # Parameters of the Chat API -> their path in each dialect, where the value is the same.
 DEFAULTS: dict[str, dict[str, str]] = {
     "openai_chat": {
@@ -111,6 +113,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "presence_penalty": "generationConfig.presencePenalty",
         "frequency_penalty": "generationConfig.frequencyPenalty",
         "max_tokens": "generationConfig.maxOutputTokens",
+        "modalities": _GEMINI_MODALITIES,
     },
 }
 # Where a provider expects a list and LiteLLM also accepts a string.
@@ -155,6 +158,8 @@ def default_edits(params: Node, model: ResolvedModel, report: Report) -> list[di
             continue
         if path in _LISTS and isinstance(value, str):
             value = [value]
+        elif path == _GEMINI_MODALITIES and isinstance(value, list):
+            value = [str(modality).upper() for modality in value]
         edits.append(_default_edit(name, path, value))
     limit = params.get(*LIMITS)
     if limit is not None:

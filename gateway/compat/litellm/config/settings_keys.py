@@ -58,6 +58,7 @@ LITELLM: dict[str, Key] = {
     **unsupported_keys("store_audit_logs", "every change is in the audit log"),
     **planned_keys("s3_callback_params", "set DRAGOMAN_LOG_EXPORT_URL (docs/observability.md)"),
     **differing_keys("max_budget budget_duration", f"for all requests together; {reasons.WINDOWS}"),
+    **planned_keys("timezone budget_reset_time", "budgets reset at midnight (UTC)"),
     **planned_keys(
         """max_user_budget max_internal_user_budget internal_user_budget_duration
         tag_budget_config""",
