@@ -339,6 +339,24 @@ def test_the_upstream_request_is_shown_without_the_key(api_with_models: Client) 
     assert SECRET not in str(headers)
 
 
+def test_the_upstream_request_has_no_fields_of_litellm(api_with_models: Client) -> None:
+    own = {"tags": ["a"], "fallbacks": ["big"], "cache": {"no-cache": True}, "num_retries": 1}
+    body = {"model": "fast", "messages": WORDS, **own}
+    request_document = {"call_type": "completion", "request_body": body}
+    payload = post(api_with_models, "/utils/transform_request", request_document).json()
+    assert payload["raw_request_body"] == {"model": "gpt-4o-mini", "messages": WORDS}
+    request_document["request_body"] = {**body, "timeout": "soon"}
+    payload = post(api_with_models, "/utils/transform_request", request_document).json()
+    assert payload["error"] == "timeout must be a number of seconds"
+
+
+@pytest.mark.parametrize("path", ["/ui", "/ui/"])
+def test_the_address_of_litellms_user_interface_leads_to_the_console(
+    api: Client, path: str
+) -> None:
+    assert Client().get(path)["location"] == "/"
+
+
 @pytest.mark.parametrize(
     ("request_document", "status", "param"),
     [

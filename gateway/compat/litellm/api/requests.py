@@ -21,6 +21,7 @@ from gateway.compat.litellm.api.callers import Caller, KeyHolder, caller_of
 from gateway.compat.litellm.api.failures import RejectedRequest, body_of, reply, run_in_transaction
 from gateway.compat.litellm.api.fields import STRING_SCHEMA, request_body_schema
 from gateway.dialects.base import Verb
+from gateway.edge import cache_control, litellm_fields
 from gateway.providers.auth import build_auth_headers
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Secret
@@ -208,6 +209,8 @@ def _prepare_request(
         reason = f"there is no model `{call.exchange.model[:200]}`"
         raise RejectedRequest(404, f"request_body.model: {reason}", "request_body.model")
     call.exchange.route = route
+    litellm_fields.apply(call.exchange)
+    cache_control.read(call.exchange)
     call.exchange.dialect.check_passthrough(call.exchange.body)
     target = route.targets[0]
     prepare_request = embeddings.prepare if verb == "embed" else prepare
