@@ -25,7 +25,6 @@ from gateway.edge import (
     admission,
     cache_control,
     endpoints,
-    litellm_fields,
     messages_envelope,
     ollama_listing,
     operations,
@@ -45,7 +44,7 @@ from gateway.framing.headers import JSON_HEADER
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, Receive, Send, stop_error
 from gateway.relay.exchange.trace import sample_trace
-from gateway.relay.run import response_cache, store_policy
+from gateway.relay.run import litellm_fields, response_cache, store_policy
 from gateway.relay.run.client_run import run_with_features
 from gateway.relay.run.count_tokens import answer_token_count
 from gateway.relay.run.form_guardrails import guard_form

@@ -19,6 +19,7 @@ from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
 from gateway.relay.exchange.call import Call, Exchange, stop_error
 from gateway.relay.exchange.request_features import routing_features
+from gateway.relay.run import litellm_fields
 from gateway.relay.run.pipeline import no_candidate_error
 from gateway.relay.translate.choices import split_choices
 from gateway.relay.translate.prepare import PreparedRequest, prepare
@@ -147,6 +148,8 @@ def dry_run(state: RoutingState, call: Call, route: Route) -> DryRun:
         call.exchange.started_at = state.time_of_day
     targets: list[TargetOutcome] = []
     try:
+        litellm_fields.apply(call.exchange)
+        route = call.exchange.route or route
         call.exchange.dialect.check_passthrough(call.exchange.body)
         routes = with_fallbacks(call.exchange.snapshot, route)
         features = None

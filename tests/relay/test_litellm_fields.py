@@ -11,7 +11,9 @@ import httpx
 import msgspec
 import pytest
 
+from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.snapshot import Snapshot
+from gateway.simulate.dry_run import RoutingState, build_call, dry_run
 from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
 
 CHAT = "/v1/chat/completions"
@@ -221,6 +223,24 @@ async def test_a_context_error_has_fallbacks_too(tmp_path: Path, own: dict[str, 
     assert [request.url.host[0] for request in live.upstreams.requests] == ["a", "c"]
 
 
+@pytest.mark.parametrize("field", ["fallbacks", "context_window_fallbacks"])
+async def test_the_response_of_a_requested_fallback_is_not_cached_for_others(
+    tmp_path: Path, field: str
+) -> None:
+    responses = [refusal(500) if field == "fallbacks" else too_long, completion("main")]
+    cached = registry(cache=CachePolicy())
+
+    def main(request: httpx.Request) -> httpx.Response:
+        response = responses.pop(0)
+        return response(request) if callable(response) else response
+
+    async with gateway(tmp_path, cached, a=main, b=lambda _: completion("backup")) as live:
+        replies = [await live.post(CHAT, chat(**own)) for own in ({field: ["backup"]}, {}, {})]
+    texts = [reply.json()["choices"][0]["message"]["content"] for reply in replies]
+    assert texts == ["backup", "main", "main"]
+    assert [reply.headers.get("x-dragoman-cache") for reply in replies] == [None, "miss", "hit"]
+
+
 async def test_a_request_can_disable_fallbacks(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(fallbacks=("backup",)), a=lambda _: refusal(500)) as live:
         reply = await live.post(CHAT, chat(disable_fallbacks=True))
@@ -307,3 +327,28 @@ async def test_embeddings_lose_the_fields_too(tmp_path: Path) -> None:
     assert reply.status == 200, reply.body
     assert sent == {"model": "text-embedding-3-small", "input": "hi"}
     assert row.tags == ["a", "b"]
+
+
+def test_a_dry_run_applies_the_fields() -> None:
+    state = RoutingState(
+        snapshot=registry(),
+        health={},
+        latency_by_target={},
+        now=0.0,
+        draw=lambda: 0.5,
+        simulated_failures={"a/gpt-4.1": "500"},
+    )
+    body = chat(fallbacks=["backup"], tags=["x"], metadata={"tags": ["y"]})
+    run = dry_run(
+        state, build_call(state.snapshot, "openai_chat", body), state.snapshot.routes["r"]
+    )
+    assert [target.candidate.target.model.label for target in run.targets] == [
+        "a/gpt-4.1",
+        "b/gpt-4.1",
+    ]
+    assert run.prepared_request is not None
+    assert json.loads(run.prepared_request.content) == {"model": "gpt-4.1", "messages": MESSAGES}
+    wrong = build_call(state.snapshot, "openai_chat", chat(timeout="soon"))
+    run = dry_run(state, wrong, state.snapshot.routes["r"])
+    assert run.error is not None
+    assert run.error.param == "timeout"

@@ -21,14 +21,14 @@ from gateway.compat.litellm.api.callers import Caller, KeyHolder, caller_of
 from gateway.compat.litellm.api.failures import RejectedRequest, body_of, reply, run_in_transaction
 from gateway.compat.litellm.api.fields import STRING_SCHEMA, request_body_schema
 from gateway.dialects.base import Verb
-from gateway.edge import cache_control, litellm_fields
+from gateway.edge import cache_control
 from gateway.providers.auth import build_auth_headers
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Secret
 from gateway.providers.redact import MASK
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.token_count import count_tokens
-from gateway.relay.run import embeddings
+from gateway.relay.run import embeddings, litellm_fields
 from gateway.relay.translate.prepare import PreparedRequest, prepare
 from gateway.routing.snapshot import Provider, Snapshot
 from gateway.simulate.dry_run import build_call

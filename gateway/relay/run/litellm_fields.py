@@ -20,14 +20,13 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, adaptation_rows, dropped_field
-from gateway.canon.errors import invalid
+from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.json_values import decode_or_none
-from gateway.edge import requested_guardrails
-from gateway.edge.admission import find_route
 from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.request_features import SESSION_HEADERS, end_user_of
+from gateway.relay.run import requested_guardrails
 from gateway.relay.translate.prepare import refuse_losses
-from gateway.routing.snapshot import Route
+from gateway.routing.snapshot import Route, may_use
 
 TAGS_HEADER, SESSION_HEADER = "x-litellm-tags", "x-litellm-session-id"
 _RETRIES_HEADER = "x-litellm-num-retries"
@@ -217,6 +216,7 @@ def _set_headers(exchange: Exchange, taken: dict[str, Any], metadata: dict[str, 
 
 
 def _apply_fallbacks(exchange: Exchange, route: Route, taken: dict[str, Any]) -> Route:
+    """The route with the fallbacks of the request; without its cache, which others share."""
     if taken.get("disable_fallbacks") is True:
         return msgspec.structs.replace(route, fallbacks=(), fallbacks_by_kind={})
     by_kind = dict(route.fallbacks_by_kind)
@@ -225,13 +225,13 @@ def _apply_fallbacks(exchange: Exchange, route: Route, taken: dict[str, Any]) ->
         for kind in _ALSO_ON:
             if by_kind.get(kind, route.fallbacks) == route.fallbacks:
                 by_kind[kind] = names
-        route = msgspec.structs.replace(route, fallbacks=names)
+        route = msgspec.structs.replace(route, fallbacks=names, cache=None)
     for field, kind in _FALLBACKS_BY_KIND.items():
         if kind_names := _fallback_names(exchange, taken, field):
             by_kind[kind] = kind_names
     if by_kind == route.fallbacks_by_kind:
         return route
-    return msgspec.structs.replace(route, fallbacks_by_kind=by_kind)
+    return msgspec.structs.replace(route, fallbacks_by_kind=by_kind, cache=None)
 
 
 def _fallback_names(exchange: Exchange, taken: dict[str, Any], field: str) -> tuple[str, ...]:
@@ -260,8 +260,19 @@ def _fallback_names(exchange: Exchange, taken: dict[str, Any], field: str) -> tu
     if len(names) > _MAX_FALLBACKS or len(items) > _MAX_FALLBACKS:
         raise invalid(f"{field} must name at most {_MAX_FALLBACKS} models", field)
     for name in names:
-        find_route(exchange.snapshot, exchange.key, name, field)
+        _check_usable(exchange, name, field)
     return tuple(dict.fromkeys(names))
+
+
+def _check_usable(exchange: Exchange, name: str, field: str) -> None:
+    """Raises GatewayError for a model that does not exist, or that the key may not use."""
+    route, key = exchange.snapshot.route(name), exchange.key
+    if route is None:
+        message = f"{field}: the model `{name[:200]}` does not exist"
+        raise GatewayError(Error(kind="not_found", message=message, param=field))
+    if key is not None and not may_use(key, route):
+        message = f"{field}: this API key may not use the model `{name[:200]}`"
+        raise GatewayError(Error(kind="not_allowed", message=message, param=field))
 
 
 def _is_names(value: Any) -> bool:
