@@ -120,22 +120,28 @@ _DROPPED = {
     ),
 }
 _OWN_FIELDS = frozenset({*_USED, *_REFUSED, *_DROPPED})
+_FIELDS_BUT_METADATA = _OWN_FIELDS | requested_guardrails.FIELDS
 # All fields that need `apply`.
-FIELDS = _OWN_FIELDS | requested_guardrails.FIELDS | {_METADATA}
+FIELDS = _FIELDS_BUT_METADATA | {_METADATA}
 
 
 def apply(exchange: Exchange) -> None:
     """Apply the fields and headers to the exchange. Raises GatewayError naming the invalid one."""
-    requested_guardrails.apply(exchange)
     if exchange.passthrough_state is not None and not exchange.model:
-        return  # a resource of the provider, with fields of its own
+        # A resource of the provider has fields of its own.
+        requested_guardrails.apply(exchange)
+        return
+    metadata, removed_metadata = _read_metadata(exchange)
+    has_others = not (
+        _FIELDS_BUT_METADATA.isdisjoint(exchange.fields) and HEADERS.isdisjoint(exchange.headers)
+    )
+    if not has_others and not removed_metadata:  # such as each request of Claude Code
+        return
+    requested_guardrails.apply(exchange)
     taken = _own_fields(exchange)
     for name, value in taken.items():
         if name in _REFUSED and value is not None:
             raise invalid(f"{name} is not supported: {_REFUSED[name]}", name)
-    metadata, removed_metadata = _read_metadata(exchange)
-    if not taken and not removed_metadata and HEADERS.isdisjoint(exchange.headers):
-        return
     if exchange.route is not None:
         exchange.route = _apply_fallbacks(exchange, exchange.route, taken)
         exchange.route = _apply_retries(exchange, exchange.route, taken)
