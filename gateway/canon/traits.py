@@ -104,6 +104,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             `user`, `none`.
         session_field: the Chat field of the session: `prompt_cache_key` or `none`.
         metadata: whether a `metadata` map is accepted.
+        metadata_without_store: whether Chat accepts `metadata` without `store: true`; OpenAI
+            does not (https://github.com/tmc/langchaingo/issues/1484).
         store: whether `store` is accepted.
         verbosity: whether `verbosity` is accepted.
         prefill_field: the Chat flag that requests the continuation of the last assistant
@@ -215,6 +217,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     user_field: Literal["safety_identifier", "user", "none"] = "safety_identifier"
     session_field: Literal["prompt_cache_key", "none"] = "prompt_cache_key"
     metadata: bool = True
+    metadata_without_store: bool = True
     store: bool = True
     verbosity: bool = False
     service_tier: bool = True

@@ -1,9 +1,9 @@
 """Drops parameters that a model is known to reject from a passthrough body.
 
 Translation drops what a target does not accept and reports it; this does the same for a body
-that is not translated, from the same traits. Only declared traits count: one that neither a
-table nor an operator sets for the model is left to the upstream. Dropping a value that
-equals the default is not reported.
+that is not translated, from the same traits. Only declared traits of models count: one that
+neither a table nor an operator sets for the model is left to the upstream. Dropping a value
+that equals the default is not reported.
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ class Parameter(msgspec.Struct, frozen=True):
         trait: the name of the trait.
         neutral: values that mean the same as leaving the field out.
         sampling: whether the model accepts it while reasoning is off.
+        of_provider: whether the trait is one of the provider, which no model declares.
+        reason: why it is dropped; empty if the model does not support it.
     """
 
     trait: str
     neutral: tuple[Any, ...] = (None,)
     sampling: bool = False
+    of_provider: bool = False
+    reason: str = ""
 
 
 _SAMPLING = {
@@ -51,6 +55,9 @@ _CHAT = {
     "seed": Parameter("seed"),
     "stop": Parameter("stop_max", (None, [], "")),
     "reasoning_effort": Parameter("efforts"),
+    "metadata": Parameter(
+        "metadata_without_store", (None, {}), of_provider=True, reason="it requires `store: true`"
+    ),
 }
 # Dialect -> its fields that some models reject.
 PARAMETERS: dict[str, Mapping[str, Parameter]] = {
@@ -81,7 +88,8 @@ def refused_parameters(
         dialect: frozenset(
             name
             for name, parameter in table.items()
-            if parameter.trait in declared_traits and _is_refused(parameter.trait, traits)
+            if (parameter.of_provider or parameter.trait in declared_traits)
+            and _is_refused(parameter.trait, traits)
         )
         for dialect, table in PARAMETERS.items()
     }
@@ -113,10 +121,13 @@ def drop_refused(
                 approximated_field(name, reason, before=len(value), after=traits.stop_max)
             )
             continue
+        if name == "metadata" and _field_value(fields, "store") is True:
+            continue
         del remaining_fields[name]
         if value not in table[name].neutral:
             before = value if isinstance(value, int | float | str) else None
-            report.append(dropped_field(name, f"{traits.model} does not support it", before=before))
+            reason = table[name].reason or f"{traits.model} does not support it"
+            report.append(dropped_field(name, reason, before=before))
     return remaining_fields, tuple(report)
 
 

@@ -289,6 +289,9 @@ def _options(body: dict[str, Any]) -> Refusal | None:
     metadata = body.get("metadata") or {}
     if len(metadata) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in metadata.items()):
         return invalid_request("Invalid 'metadata': too many or too long.", "metadata")
+    if metadata and body.get("store") is not True:
+        message = "The 'metadata' parameter is only allowed when 'store' is enabled."
+        return invalid_request(message, "metadata")
     for name, max_chars in (("safety_identifier", 64), ("user", 64), ("prompt_cache_key", 64)):
         if len(body.get(name) or "") > max_chars:
             message = f"Invalid '{name}': string too long. Expected at most {max_chars} characters."

@@ -96,6 +96,17 @@ def test_accepted_parameters_are_sent_unchanged(preset: str, model: str, fields:
     assert report == set()
 
 
+def test_metadata_is_sent_to_openai_only_with_store() -> None:
+    """OpenAI: "The 'metadata' parameter is only allowed when 'store' is enabled"."""
+    metadata = {"metadata": {"trace_id": "t"}}
+    body, report = translate_request("openai", "gpt-4o", metadata)
+    assert openai_rules.refusal({"model": "gpt-4o", "messages": [HI], **metadata}) is not None
+    assert (body, report) == ({"model": "gpt-4o", "messages": [HI]}, {("metadata", "dropped")})
+    for preset, fields in (("openai", {**metadata, "store": True}), ("openrouter", metadata)):
+        body, report = translate_request(preset, "gpt-4o", fields)
+        assert (body, report) == ({"model": "gpt-4o", "messages": [HI], **fields}, set())
+
+
 def test_a_parameter_equal_to_its_default_is_dropped_unreported() -> None:
     body, report = translate_request(
         "openai",

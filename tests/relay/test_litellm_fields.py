@@ -125,7 +125,11 @@ async def test_null_is_no_value(tmp_path: Path, field: str) -> None:
 async def test_tags_and_session_are_logged(tmp_path: Path) -> None:
     bodies = [
         chat(tags=["a", "b"], litellm_session_id="s1"),
-        chat(metadata={"tags": ["a", "b"], "team": "x", "scores": [1]}, litellm_trace_id="s1"),
+        chat(
+            metadata={"tags": ["a", "b"], "team": "x", "scores": [1]},
+            litellm_trace_id="s1",
+            store=True,
+        ),
         chat(litellm_metadata={"tags": ["a", "b"], "session_id": "s1", "user_id": "u"}),
     ]
     async with gateway(tmp_path, registry(), a=lambda _: completion()) as live:

@@ -373,9 +373,9 @@ def _render_metadata(context: ChatRenderContext, body: Json) -> None:
         body[traits.session_field] = shorten_user_id(meta.session_key, _KEY_LIMIT)
     else:
         context.drop_metadata("session_key")
-    context.set_if_supported(
-        body, "metadata", meta.metadata, supported=traits.metadata, reason="no equivalent"
-    )
+    is_supported = traits.metadata and (traits.metadata_without_store or bool(meta.store))
+    reason = "it requires `store: true`" if traits.metadata else "no equivalent"
+    context.set_if_supported(body, "metadata", meta.metadata, supported=is_supported, reason=reason)
     tier = meta.service_tier
     is_supported = traits.service_tier and tier in _PROVIDER_TIERS
     context.set_if_supported(

@@ -21,7 +21,12 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         docs="https://platform.openai.com/docs/api-reference/chat",
         litellm=("openai",),
         aliases=("openai_chat", "chat", "chat_completions"),
-        traits={"allowed_tools": True, "json_arguments": False, "tool_id_rule": "any64"},
+        traits={
+            "allowed_tools": True,
+            "json_arguments": False,
+            "tool_id_rule": "any64",
+            "metadata_without_store": False,
+        },
         edits=SHORTEN_USER_IDS,
         prices="openai",
     ),

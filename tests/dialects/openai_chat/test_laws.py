@@ -266,6 +266,7 @@ OPENAI = Traits(
     allowed_tools=True,
     cache="breakpoints",
     document_urls=True,
+    metadata_without_store=False,
 )
 
 
