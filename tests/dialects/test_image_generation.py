@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import base64
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import ResponseStreamEvent
 from openai.types.responses.response_output_item import ImageGenerationCall
 from pydantic import TypeAdapter
 
 from gateway.canon.fold import unfold_response
+from gateway.canon.request import Native
+from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
+from gateway.framing.sse import Decoder
 from gateway.simulate import translate
 from tests.dialects.test_searches import events_of
 from tests.each import each
@@ -119,7 +126,55 @@ def test_an_image_is_an_item_for_responses_clients(stream: bool) -> None:
     assert not report
 
 
-@each("dialect", ["openai_chat", "anthropic_messages", "ollama", "cohere", "bedrock_converse"])
+CHAT_IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+
+
+def imagined() -> Response:
+    """Return a response of OpenAI's Responses with a text and a generated image."""
+    message = {
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "Here."}],
+    }
+    body = {"id": "r", "object": "response", "status": "completed", "output": [message, ITEM]}
+    return DIALECTS["openai_responses"].provider.parse_response(body, Traits(), None)
+
+
+@each("make", [generated, imagined])
+@each("stream", [False, True])
+def test_images_are_a_list_for_chat_clients(make: Callable[[], Response], stream: bool) -> None:
+    """As with OpenRouter and LiteLLM, as OpenAI's Chat has no images in responses."""
+    client = DIALECTS["openai_chat"].client
+    if stream:
+        renderer = client.stream_renderer(CONTEXT)
+        data = b"".join(map(renderer.feed, unfold_response(make())))
+        state = ChatCompletionStreamState()
+        for frame in Decoder().feed(data):
+            if frame.data != b"[DONE]":
+                chunk = json.loads(frame.data)
+                state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
+        message = state.get_final_completion().choices[0].message.model_dump()
+        report = list(renderer.report)
+    else:
+        body, rows = client.render_response(make(), CONTEXT)
+        message, report = body["choices"][0]["message"], list(rows)
+    assert message["content"] == "Here."
+    assert message["images"] == [CHAT_IMAGE]
+    assert not report
+
+
+def test_several_streamed_images_have_an_index() -> None:
+    """The openai SDK fails on later entries without one."""
+    renderer = DIALECTS["openai_chat"].client.stream_renderer(CONTEXT)
+    image = Native(dialect="gemini", data={"inlineData": {"mimeType": "image/png", "data": PNG}})
+    response = Response(parts=(image, image))
+    data = b"".join(map(renderer.feed, unfold_response(response)))
+    chunks = [json.loads(f.data) for f in Decoder().feed(data) if f.data != b"[DONE]"]
+    images = [c["choices"][0]["delta"]["images"] for c in chunks if "images" in str(c)]
+    assert images == [[CHAT_IMAGE], [{**CHAT_IMAGE, "index": 1}]]
+
+
+@each("dialect", ["anthropic_messages", "ollama", "cohere", "bedrock_converse"])
 def test_apis_without_images_in_responses_report_them(dialect: str) -> None:
     body, report = DIALECTS[dialect].client.render_response(generated(), CONTEXT)
     assert PNG not in str(body)

@@ -38,6 +38,7 @@ from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import native_kind, object_or_empty, token_count
+from gateway.dialects.shared.image_generation import render_chat_images
 from gateway.dialects.shared.openai_errors import is_error, parse_error_payload
 from gateway.dialects.shared.openai_response import (
     CHAT_TIERS,
@@ -239,6 +240,9 @@ def _render_tool_call(call: ToolCall) -> Json:
 
 def _add_native(builder: _MessageBuilder, part: Native) -> None:
     if part.dialect != NAME:
+        if images := render_chat_images(part.data):
+            builder.media["images"] = [*builder.media.get("images", []), *images]
+            return
         kind = native_kind(part.data)
         builder.report.add(dropped_field(f"content.{kind}", "no equivalent in OpenAI Chat"))
         return

@@ -44,6 +44,7 @@ from gateway.dialects.openai_chat.tool_calls import wrap_extra_content
 from gateway.dialects.openai_chat.tools import FUNCTION_CALL, ONLY_FIRST_CALL, uses_functions
 from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.dialects.shared.fields import native_kind
+from gateway.dialects.shared.image_generation import render_chat_images
 from gateway.dialects.shared.openai_errors import client_message, render_error, render_error_body
 from gateway.dialects.shared.openai_response import render_completion_usage
 
@@ -166,6 +167,8 @@ class ChatStreamRenderer:
         self._block = block
         self._block_start = self._text_length
         if block.kind == "native":
+            if block.dialect != NAME and (images := render_chat_images(block.native)):
+                return self._render_list("images", images)
             return self._render_native(block.native)
         if block.kind != "tool_call":
             return b""

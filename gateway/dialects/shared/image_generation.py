@@ -1,7 +1,8 @@
 """Images that a model generates: OpenAI's `image_generation` tool and Gemini's image output.
 
 Gemini has no such tool: its image models return images if `responseModalities` requests them,
-as `inlineData` parts. A client of OpenAI's Responses gets each as an `image_generation_call`.
+as `inlineData` parts. A client of OpenAI's Responses gets each as an `image_generation_call`, one
+of Chat Completions as an entry of `images`, as with OpenRouter and LiteLLM.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gateway.canon.media import resolve_media_type
+from gateway.canon.media import data_url, resolve_media_type
 from gateway.canon.request import Tool
-from gateway.dialects.shared.fields import string_or_empty
+from gateway.dialects.shared.fields import object_or_empty, string_or_empty
 
 Json = dict[str, Any]
 
@@ -95,9 +96,27 @@ def render_call_item(image: str) -> Json:
     return {"type": CALL, "status": "completed", "result": image}
 
 
+def render_chat_images(data: Json) -> list[Json]:
+    """The entries of `images` in a Chat message for one part; empty for a part without an image.
+
+    https://openrouter.ai/docs/features/multimodal/image-generation
+    """
+    image = read_image(data) or _read_call(data)
+    if not image:
+        return []
+    declared_type = object_or_empty(data.get("inlineData")).get("mimeType")
+    url = data_url(resolve_media_type(image, declared_type, "image/png"), image)
+    return [{"type": "image_url", "image_url": {"url": url}}]
+
+
+def _read_call(data: Json) -> str:
+    """The base64 data of the image in an `image_generation_call`; empty for any other part."""
+    return string_or_empty(data.get("result")) if data.get("type") == CALL else ""
+
+
 def render_gemini_part(data: Json) -> Json | None:
     """The part for an `image_generation_call`; None for any other part or a call without image."""
-    image = string_or_empty(data.get("result")) if data.get("type") == CALL else ""
+    image = _read_call(data)
     if not image:
         return None
     media_type = resolve_media_type(image, None, "image/png")
