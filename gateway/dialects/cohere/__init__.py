@@ -11,7 +11,11 @@ from gateway.dialects.base import (
     Provider,
 )
 from gateway.dialects.cohere.client_embed import parse_embed_request, render_embed_response
-from gateway.dialects.cohere.client_request import check_passthrough, parse_request
+from gateway.dialects.cohere.client_request import (
+    check_passthrough,
+    parse_request,
+    read_documents_echo,
+)
 from gateway.dialects.cohere.client_response import ChatStreamRenderer, render_response
 from gateway.dialects.cohere.context import NAME
 from gateway.dialects.cohere.embed import (
@@ -46,6 +50,7 @@ DIALECT = Dialect(
         parse_count=no_count("Cohere does not count tokens of chats"),
     ),
     check_passthrough=check_passthrough,
+    read_echo=read_documents_echo,
     embed_client=EmbedClient(parse_embed=parse_embed_request, render_embed=render_embed_response),
     embed_provider=EmbedProvider(
         embed_path=embed_path,

@@ -32,7 +32,7 @@ from gateway.canon.request import (
     ToolResult,
     Turn,
 )
-from gateway.dialects.cohere.context import NAME, Json
+from gateway.dialects.cohere.context import DOCUMENTS, NAME, Json
 from gateway.dialects.cohere.known_fields import KNOWN_FIELDS
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
@@ -267,11 +267,11 @@ _RESULT_PARSERS: dict[str, PartParser] = {
 
 
 def _parse_documents(body: Json, extra: Json) -> tuple[Document, ...]:
-    documents = body.get("documents")
+    documents = body.get(DOCUMENTS)
     if documents is None:
         return ()
     if type(documents) is not list:
-        raise wrong_type("documents", "a list", documents)
+        raise wrong_type(DOCUMENTS, "a list", documents)
     options = mapping(body, _OPTIONS) or {}
     has_citations = options.get("mode") not in ("OFF", "DISABLED")
     return tuple(
@@ -302,6 +302,21 @@ def _parse_document(item: Any, path: str, extra: Json) -> Document:
         media_type="text/plain",
         path=path,
     )
+
+
+def read_documents_echo(body: bytes) -> Json:
+    """The documents of a request body, which citations repeat; empty without any."""
+    if body.find(b'"documents"') < 0:
+        return {}
+    try:
+        documents = msgspec.json.decode(body, type=_DocumentFields).documents
+    except RecursionError:  # parsed before with fewer calls in progress
+        return {}
+    return {DOCUMENTS: documents} if documents else {}
+
+
+class _DocumentFields(msgspec.Struct):
+    documents: list[Any] | None = None
 
 
 def _with_documents(turns: tuple[Turn, ...], documents: tuple[Document, ...]) -> tuple[Turn, ...]:

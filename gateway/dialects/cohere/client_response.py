@@ -43,10 +43,10 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Finish, Response, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
-from gateway.dialects.cohere.context import NAME, Json
+from gateway.dialects.cohere.context import DOCUMENTS, NAME, Json
 from gateway.dialects.cohere.errors import client_message
 from gateway.dialects.shared.failed_streams import EXPLANATION_DROPPED, malformed_output_error
-from gateway.dialects.shared.fields import native_kind
+from gateway.dialects.shared.fields import native_kind, string_or_none
 from gateway.framing.sse import encode
 
 # --- whole responses ------------------------------------------------------------------------------
@@ -136,7 +136,9 @@ def _cite_plan(citation: Json, start_by_index: dict[int, int]) -> Json:
 def _add_part(message: _Message, part: Part, context: ResponseContext) -> None:
     match part:
         case Text():
-            message.citations += render_citations(part.citations, part.text, len(message.content))
+            message.citations += render_citations(
+                part.citations, part.text, len(message.content), context
+            )
             message.content.append({"type": "text", "text": part.text})
         case Refusal():
             message.content.append({"type": "text", "text": part.text})
@@ -167,7 +169,9 @@ def _dropped_native(data: Json) -> Adaptation:
 # --- citations, finish reasons, usage -------------------------------------------------------------
 
 
-def render_citations(citations: Sequence[Citation], text: str, index: int) -> list[Json]:
+def render_citations(
+    citations: Sequence[Citation], text: str, index: int, context: ResponseContext
+) -> list[Json]:
     """The citations of a text as Cohere writes them; `index` is that of the text.
 
     Citations without a position cite the whole text: they become one with several sources.
@@ -178,10 +182,11 @@ def render_citations(citations: Sequence[Citation], text: str, index: int) -> li
         if citation.dialect == NAME and citation.native:
             out.append(citation.native)
         elif citation.start is None or citation.end is None:
-            sources.append(_render_source(citation))
+            sources.append(_render_source(citation, context))
         else:
             start, end = citation.start, citation.end
-            out.append(_render_citation([_render_source(citation)], text, start, end, index))
+            source = _render_source(citation, context)
+            out.append(_render_citation([source], text, start, end, index))
     if sources:
         out.append(_render_citation(sources, text, 0, len(text), index))
     return out
@@ -192,18 +197,31 @@ def _render_citation(sources: list[Json], text: str, start: int, end: int, index
     return {"start": start, "end": end, "text": text[start:end], **fields}
 
 
-def _render_source(citation: Citation) -> Json:
-    document: Json = {}
-    if citation.title is not None:
-        document["title"] = citation.title
-    if citation.url is not None:
-        document["url"] = citation.url
-    if citation.quote is not None:
-        document["text"] = citation.quote
+def _render_source(citation: Citation, context: ResponseContext) -> Json:
+    location = citation.location
+    if location is not None and location.kind != "search_result":
+        return _render_requested_document(citation, location.index, context)
     source_id = citation.url or citation.title or ""
-    if citation.location is not None:
-        source_id = f"doc_{citation.location.index}"
-    return {"type": "document", "id": source_id, "document": document}
+    return {"type": "document", "id": source_id, "document": _describe_source(citation)}
+
+
+def _render_requested_document(citation: Citation, index: int, context: ResponseContext) -> Json:
+    """A document of the request as Cohere cites it: complete, with its id or a generated one.
+
+    https://docs.cohere.com/docs/rag-citations
+    """
+    documents = context.echoed_fields.get(DOCUMENTS, ())
+    document = documents[index] if index < len(documents) else None
+    document = document if isinstance(document, dict) else {}
+    data = document.get("data")
+    document_id = string_or_none(document.get("id")) or f"doc:{index}"
+    fields = data if isinstance(data, dict) else _describe_source(citation)
+    return {"type": "document", "id": document_id, "document": {"id": document_id, **fields}}
+
+
+def _describe_source(citation: Citation) -> Json:
+    fields = {"title": citation.title, "url": citation.url, "text": citation.quote}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 _FINISH_REASONS = {
@@ -373,7 +391,9 @@ class ChatStreamRenderer:
     def _render_citations(self) -> bytes:
         text = "".join(self._fragments)
         out: list[bytes] = []
-        rendered_citations = render_citations(self._citations, text, self._content_count)
+        rendered_citations = render_citations(
+            self._citations, text, self._content_count, self._context
+        )
         for number, rendered_citation in enumerate(rendered_citations):
             delta = {"message": {"citations": rendered_citation}}
             out.append(_encode_event("citation-start", index=number, delta=delta))

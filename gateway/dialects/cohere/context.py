@@ -9,6 +9,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.shared.render_context import ToolNamingRenderContext
 
 NAME = "cohere"
+DOCUMENTS = "documents"
 Json = dict[str, Any]
 
 # `finish_reason` -> canonical; any other value is read as a normal stop.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -73,7 +74,8 @@ def test_another_providers_citation_names_its_document() -> None:
     body, _ = DIALECT.client.render_response(response, CONTEXT)
     (citation,) = body["message"]["citations"]
     assert (citation["start"], citation["end"], citation["text"]) == (0, 9, "It is so.")
-    source = {"type": "document", "id": "doc_2", "document": {"title": "T", "text": "the source"}}
+    document = {"id": "doc:2", "title": "T", "text": "the source"}
+    source = {"type": "document", "id": "doc:2", "document": document}
     assert citation["sources"] == [source]
     events = [Start(), BlockStart(kind="text"), Delta("It is so."), CitationDelta(CITED)]
     renderer = DIALECT.client.stream_renderer(CONTEXT)
@@ -83,6 +85,42 @@ def test_another_providers_citation_names_its_document() -> None:
         e["delta"]["message"]["citations"] for e in payloads if e["type"] == "citation-start"
     ]
     assert streamed == [citation]
+
+
+DOCUMENTS: list[Any] = [
+    "Plain.",
+    {"data": {"title": "U", "text": "unnamed"}},
+    {"id": "mine", "data": {"title": "T", "snippet": "the source", "rank": 1}},
+]
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        (0, {"id": "doc:0", "title": "T", "text": "the source"}),
+        (1, {"id": "doc:1", "title": "U", "text": "unnamed"}),
+        (2, {"id": "mine", "title": "T", "snippet": "the source", "rank": 1}),
+        (3, {"id": "doc:3", "title": "T", "text": "the source"}),
+    ],
+    ids=["plain text", "without an id", "with an id", "unknown"],
+)
+def test_a_cited_document_is_the_clients(index: int, expected: dict[str, Any]) -> None:
+    """https://docs.cohere.com/docs/rag-citations: sources contain the document and its id."""
+    body = json.dumps({"model": "m", "messages": [], "documents": DOCUMENTS}).encode()
+    context = msgspec.structs.replace(CONTEXT, echoed_fields=DIALECT.read_echo(body))
+    location = QuoteLocation(kind="char", index=index, start=0, end=10)
+    cited = msgspec.structs.replace(CITED, location=location)
+    response = Response(parts=(Text(text="It is so.", citations=(cited,)),))
+    payload, _ = DIALECT.client.render_response(response, context)
+    [source] = payload["message"]["citations"][0]["sources"]
+    assert source == {"type": "document", "id": expected["id"], "document": expected}
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"messages": []}', b'{"documents": null}', b'{"documents": []}']
+)
+def test_a_request_without_documents_has_none_to_cite(body: bytes) -> None:
+    assert DIALECT.read_echo(body) == {}
 
 
 def test_citations_of_a_plan_are_positions_in_the_plan() -> None:
