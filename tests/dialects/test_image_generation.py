@@ -193,6 +193,48 @@ def test_an_image_of_the_history_is_sent_back_for_editing() -> None:
     assert gemini_rules.refusal(translation["body"], TEXT_MODEL) is None
 
 
+def chat_history(*images: Any) -> Json:
+    """Return a Chat request for editing an image, as the client got it."""
+    drawn = {"role": "assistant", "content": "Here.", "images": list(images)}
+    messages = [{"role": "user", "content": "a cat"}, drawn, {"role": "user", "content": "blacker"}]
+    return {"model": "m", "messages": messages, "max_tokens": 99}
+
+
+def test_an_image_of_a_chat_history_is_sent_back_for_editing() -> None:
+    body = chat_history(CHAT_IMAGE, {**CHAT_IMAGE, "index": 1})
+    translation = translate.request("openai_chat", "gemini", body, {}, IMAGE_MODEL)
+    text, *images = translation["body"]["contents"][1]["parts"]
+    assert text["text"] == "Here."
+    assert [image["inlineData"]["data"] for image in images] == [PNG, PNG]
+    assert losses(translation) == set()
+    assert gemini_rules.refusal(translation["body"], TEXT_MODEL) is None
+
+
+@each(
+    ("target", "model"),
+    [
+        ("anthropic", "claude-opus-5-5"),
+        ("bedrock", "anthropic.claude-opus-5-5-v1:0"),
+        ("openai_responses", "gpt-5.6-sol"),
+        ("mistral", "mistral-large-latest"),
+        ("cohere", "command-a-03-2025"),
+        ("ollama", "llama3.3"),
+        ("custom-completions", "davinci-002"),
+    ],
+)
+def test_an_image_of_a_chat_history_is_reported_elsewhere(target: str, model: str) -> None:
+    body = chat_history(CHAT_IMAGE)
+    translation = translate.request("openai_chat", target, body, {}, model)
+    assert PNG not in json.dumps(translation["body"])
+    assert ("messages[1].images[0]", "dropped") in losses(translation)
+
+
+@each("entry", ["x", {}, {"image_url": {"url": "https://a.example/cat.png"}}])
+def test_an_image_that_is_no_data_url_is_reported(entry: Any) -> None:
+    translation = translate.request("openai_chat", "gemini", chat_history(entry), {}, IMAGE_MODEL)
+    assert losses(translation) == {("messages[1].images[0]", "dropped")}
+
+
 def test_an_image_in_the_history_is_reported_by_other_dialects() -> None:
     turns = [{"role": "user", "content": "a cat"}, ITEM, {"role": "user", "content": "blacker"}]
     translation = send(

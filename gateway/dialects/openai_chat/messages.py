@@ -9,6 +9,7 @@ from typing import Any, assert_never
 from msgspec.structs import replace
 
 from gateway.canon.errors import invalid
+from gateway.canon.json_values import list_or_empty
 from gateway.canon.request import Native, Part, Reasoning, Refusal, Text, ToolCall, ToolResult, Turn
 from gateway.canon.turns import join_cited_texts, pair_tool_results
 from gateway.dialects.openai_chat.context import ChatRenderContext, parse_cache_breakpoint
@@ -29,6 +30,7 @@ from gateway.dialects.openai_chat.tool_calls import (
     render_call,
     render_results,
 )
+from gateway.dialects.shared import image_generation
 from gateway.dialects.shared.fields import mapping, required_text, text, wrong_type
 
 # --- a client's messages --------------------------------------------------------------------------
@@ -57,6 +59,7 @@ _SUPPORTED_FIELDS = frozenset(
     ]
 )
 _USER_FIELDS = frozenset({"role", "content", "name", "cache_control"})
+_IMAGES = "images"
 
 
 class Conversation:
@@ -120,7 +123,7 @@ def _parse_message(conversation: Conversation, message: Any, path: str) -> None:
 def _record_unknown_fields(conversation: Conversation, message: Json, path: str) -> None:
     supported_fields = _USER_FIELDS if message["role"] == "user" else _SUPPORTED_FIELDS
     for key, value in message.items():
-        if key in supported_fields:
+        if key in supported_fields or (key == _IMAGES and message["role"] == "assistant"):
             continue
         # Some clients send all fields of a message, without a value.
         if value or (value is not None and key not in _SUPPORTED_FIELDS):
@@ -161,6 +164,8 @@ def _parse_assistant_message(conversation: Conversation, message: Json, path: st
         parts.append(
             Native(dialect=NAME, data={"type": "audio", "audio": audio}, path=f"{path}.audio")
         )
+    if message.get(_IMAGES):
+        parts += _parse_images(conversation, message[_IMAGES], f"{path}.{_IMAGES}")
     calls = parse_calls(message, path)
     conversation.generated_ids += [
         call.id
@@ -175,6 +180,20 @@ def _parse_assistant_message(conversation: Conversation, message: Json, path: st
     parts += calls
     name = message.get("name") and text(message, "name", path)
     conversation.turns.append(Turn(role="assistant", parts=tuple(parts), name=name, path=path))
+
+
+def _parse_images(conversation: Conversation, images: Any, path: str) -> list[Native]:
+    """The generated images of an assistant message, which clients send back for editing."""
+    parts: list[Native] = []
+    for index, entry in enumerate(list_or_empty(images)):
+        image_path = f"{path}[{index}]"
+        if (data := image_generation.read_chat_image(entry)) is None:
+            conversation.unknown_fields[image_path] = entry
+        else:
+            parts.append(Native(dialect=NAME, data=data, path=image_path))
+    if not isinstance(images, list):
+        conversation.unknown_fields[path] = images
+    return parts
 
 
 def _parse_tool_message(conversation: Conversation, message: Json, path: str) -> None:
@@ -344,6 +363,8 @@ def _render_assistant_turn(context: ChatRenderContext, turn: Turn) -> list[Json]
                 message["refusal"] = message.get("refusal", "") + part.text
             case Native() if part.dialect == NAME and "audio" in part.data:
                 message["audio"] = part.data["audio"]
+            case Native() if part.data.get("type") == image_generation.CALL:
+                context.drop(part.path, "no equivalent")
             case _:
                 content_parts.append(part)
     _render_name(context, turn, message)

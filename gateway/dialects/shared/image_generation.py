@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gateway.canon.media import data_url, resolve_media_type
+from gateway.canon.media import data_url, parse_data_url, resolve_media_type
 from gateway.canon.request import Tool
 from gateway.dialects.shared.fields import object_or_empty, string_or_empty
 
@@ -107,6 +107,16 @@ def render_chat_images(data: Json) -> list[Json]:
     declared_type = object_or_empty(data.get("inlineData")).get("mimeType")
     url = data_url(resolve_media_type(image, declared_type, "image/png"), image)
     return [{"type": "image_url", "image_url": {"url": url}}]
+
+
+def read_chat_image(entry: Any) -> Json | None:
+    """The `image_generation_call` with the image of an entry of `images`; None without a data URL.
+
+    The reverse of `render_chat_images`.
+    """
+    url = string_or_empty(object_or_empty(object_or_empty(entry).get("image_url")).get("url"))
+    parsed_url = parse_data_url(url)
+    return None if parsed_url is None else render_call_item(parsed_url[1])
 
 
 def _read_call(data: Json) -> str:
