@@ -105,9 +105,10 @@ def _system_text(context: RenderContext, turn: Turn) -> str:
 def _render_user_turn(context: RenderContext, turn: Turn) -> list[Json]:
     results = [part for part in turn.parts if isinstance(part, ToolResult)]
     message_parts = tuple(part for part in turn.parts if not isinstance(part, ToolResult))
-    messages = [_render_tool_result(context, result) for result in results]
+    content: list[Json] = []
+    messages = [_render_tool_result(context, result, content) for result in results]
     documents_before = len(context.documents)
-    content = [item for part in message_parts for item in _render_user_part(context, part)]
+    content += [item for part in message_parts for item in _render_user_part(context, part)]
     if not content and len(context.documents) > documents_before:
         content = [{"type": "text", "text": _DOCUMENT_CAPTION}]
         context.approximate(
@@ -304,14 +305,25 @@ def _prefix_error(content: list[Json]) -> None:
         content.insert(0, {"type": "text", "text": "Error: "})
 
 
-def _render_tool_result(context: RenderContext, result: ToolResult) -> Json:
+def _render_tool_result(
+    context: RenderContext, result: ToolResult, user_content: list[Json]
+) -> Json:
+    """A tool message; its images move to `user_content`, that of the next user message."""
     context.drop_cache_marks(result.cache)
     content: list[Json] = []
+    image_count = 0
     for part in result.parts:
         if isinstance(part, Document) and _is_text_document(part):
             content.append({"type": "document", "document": _render_document(context, part)})
         elif isinstance(part, Text):
             content += _render_text(context, part)
+        elif isinstance(part, Image) and context.traits.images:
+            image_count += 1
+            note = f"[image {image_count} of this tool result is attached to the next user message]"
+            content.append({"type": "text", "text": note})
+            context.approximate(part.path, "image in tool result moved to a following user message")
+            caption = f"[image {image_count} from tool result {result.id}]"
+            user_content += [{"type": "text", "text": caption}, _render_image(context, part)]
         else:
             content.append(
                 _render_media_note(

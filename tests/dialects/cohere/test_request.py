@@ -230,3 +230,31 @@ def test_command_a_plus_gets_reasoning_and_images() -> None:
     assert body["thinking"] == {"type": "enabled", "token_budget": 7976}
     assert body["messages"][0]["content"][1]["type"] == "image_url"
     assert cohere_rules.refusal(body) is None
+
+
+def test_images_of_tool_results_follow_in_a_user_message() -> None:
+    image = Image(data=PNG, media_type="image/png", path="r.content[0]")
+    parts = (result(image, Text(text="a map"), image), Text(text="and?"))
+    rendered_request = render(
+        request_with_turns(USER_TURN, CALL, user(*parts), tools=(F,)), cohere_rules.PLUS
+    )
+    *_, tool_message, user_message = rendered_request.body["messages"]
+    assert tool_message["content"] == "\n\n".join(
+        [
+            "[image 1 of this tool result is attached to the next user message]",
+            "a map",
+            "[image 2 of this tool result is attached to the next user message]",
+        ]
+    )
+    kinds = [item["type"] for item in user_message["content"]]
+    assert kinds == ["text", "image_url", "text", "image_url", "text"]
+    assert user_message["content"][0]["text"] == "[image 1 from tool result c1]"
+    assert reported_fields(rendered_request.report) == [("r.content[0]", "approximated")] * 2
+    assert cohere_rules.refusal(rendered_request.body) is None
+
+
+def test_images_of_tool_results_are_a_note_for_a_model_without_images() -> None:
+    parts = (result(Image(data=PNG, media_type="image/png", path="r.content[0]")),)
+    rendered_request = render(request_with_turns(USER_TURN, CALL, user(*parts), tools=(F,)))
+    assert "omitted" in rendered_request.body["messages"][-1]["content"]
+    assert reported_fields(rendered_request.report) == [("r.content[0]", "dropped")]
