@@ -480,16 +480,26 @@ _MAX_FIELDS = 100
 def merge_usage_fields(old_fields: Json, new_fields: Any) -> Json:
     """Merge a later `usage` object of a stream into an earlier one, field by field.
 
-    Counts only grow: some servers report a count at the start and send 0 at the end.
+    The counts in an object of it, such as `cache_creation`, are merged as well.
     """
     if not isinstance(new_fields, dict):
         return old_fields
+    merged_fields = _merge_counts(old_fields, new_fields)
+    for name, value in new_fields.items():
+        old_value = old_fields.get(name)
+        if isinstance(value, dict) and isinstance(old_value, dict):
+            merged_fields[name] = _merge_counts(old_value, value)
+    return merged_fields
+
+
+def _merge_counts(old_counts: Json, new_counts: Json) -> Json:
+    """Counts only grow: some servers report a count at the start and send 0 at the end."""
     reported_counts = {
-        k: v for k, v in new_fields.items() if v is not None and not (v == 0 and old_fields.get(k))
+        k: v for k, v in new_counts.items() if v is not None and not (v == 0 and old_counts.get(k))
     }
-    if len(old_fields) > _MAX_FIELDS:
-        reported_counts = {k: v for k, v in reported_counts.items() if k in old_fields}
-    return {**old_fields, **reported_counts}
+    if len(old_counts) > _MAX_FIELDS:
+        reported_counts = {k: v for k, v in reported_counts.items() if k in old_counts}
+    return {**old_counts, **reported_counts}
 
 
 def render_usage(usage: Usage | None) -> Json:

@@ -107,6 +107,26 @@ def test_token_counts_are_read_from_any_event(first: Any, last: Any, count: int 
     assert usage.input == count
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"output_tokens": 5},
+        {"output_tokens": 5, "cache_creation": None},
+        {"output_tokens": 5, "cache_creation": {"ephemeral_1h_input_tokens": 0}},
+        {"output_tokens": 5, "cache_creation": {"ephemeral_5m_input_tokens": 4}},
+    ],
+    ids=["never", "null", "zero", "other lifetime"],
+)
+def test_tokens_written_for_an_hour_are_read_from_any_event(last: dict[str, Any]):
+    split = {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 6}
+    first = {"input_tokens": 9, "cache_creation_input_tokens": 10, "cache_creation": split}
+    usage = response_from(
+        message_start_frame(usage=first), stop_reason_frame(usage=last), OVER
+    ).usage
+    assert usage is not None
+    assert (usage.cache_write, usage.cache_write_1h) == (10, 6)
+
+
 def test_without_any_usage_nothing_is_counted():
     assert response_from(message_start_frame(), stop_reason_frame(usage=None), OVER).usage is None
 
