@@ -245,7 +245,8 @@ def test_a_tool_choice_is_dropped_with_its_tool(target: str, tool: Json, choice:
     report = {r["field"]: r["action"] for r in translation["report"]}
     assert refusal(translation["body"]) is None, translation["body"]
     if report.get("tools[1]") == "dropped":
-        assert "tool_choice" in report
+        # A choice that also allows another tool still holds for it.
+        assert "tool_choice" in report or len(choice.get("tools", ())) > 1
         # A choice of one tool that can not be sent takes no other tool with it.
         assert choice["type"] == "allowed_tools" or b'"f"' in msgspec.json.encode(
             translation["body"]

@@ -34,7 +34,8 @@ def test_an_address_that_the_provider_cannot_read_is_an_error(
     )
     with pytest.raises(GatewayError) as failure:
         DIALECTS[dialect].provider.render_request(request, traits_for(preset, model))
-    assert failure.value.error.param == "messages[0].content[1]"
+    suffix = ".document" if part is DOCUMENT else ""
+    assert failure.value.error.param == f"messages[0].content[1]{suffix}"
     assert "https://" in failure.value.error.message
 
 

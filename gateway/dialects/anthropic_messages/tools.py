@@ -95,7 +95,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
     """Render the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        context.drop("tools", f"{context.model} does not support tools")
+        context.drop_tools(f"{context.model} does not support tools")
     request_tools = unique_tools(context, request.tools) if traits.tools else []
     offered_tools = context.filter_allowed_tools(request_tools)
     tools = [item for tool in offered_tools if (item := _render_tool(context, tool)) is not None]

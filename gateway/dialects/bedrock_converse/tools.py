@@ -25,7 +25,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
     """
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        context.drop("tools", f"{context.model} does not support tools")
+        context.drop_tools(f"{context.model} does not support tools")
     called_tools = _called_tool_names(body["messages"])
     choice = request.tool_choice
     forbids_calls = choice is not None and choice.mode == "none"
@@ -47,7 +47,10 @@ def render_tools(context: RenderContext, body: Json) -> None:
         context.approximate(request.client_path("tool_choice"), reason)
     if not tools and called_tools:
         tools = [_render_undeclared_tool(name) for name in called_tools]
-        context.approximate("tools", "the history contains tool calls: their tools are declared")
+        context.approximate(
+            context.request.client_path("tools"),
+            "the history contains tool calls: their tools are declared",
+        )
     if not tools:
         context.drop_tool_choice()
         return

@@ -15,7 +15,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
     """Render the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        context.drop("tools", f"{context.model} does not support tools")
+        context.drop_tools(f"{context.model} does not support tools")
     choice = context.function_choice()
     selected_tools = _select_tools(context, choice) if traits.tools else []
     offered_tools = unique_tools(context, selected_tools)
@@ -33,14 +33,18 @@ def render_tools(context: RenderContext, body: Json) -> None:
 
 def _select_tools(context: RenderContext, choice: ToolChoice | None) -> list[Tool]:
     """The tools to offer: all, or only those that may be called."""
+    tools = context.load_deferred_tools()
     if choice is None or choice.mode not in {"named", "allowed"}:
-        return context.load_deferred_tools()
+        return tools
+    names = frozenset(choice.names)
+    selected_tools = [tool for tool in tools if tool.name in names]
+    if len(selected_tools) == len(tools):
+        return tools
     reason = "only the allowed tools are sent"
     if choice.mode == "named":
         reason = "named choice: REQUIRED with only that tool sent"
     context.approximate(context.request.client_path("tool_choice"), reason)
-    names = frozenset(choice.names)
-    return [tool for tool in context.load_deferred_tools() if tool.name in names]
+    return selected_tools
 
 
 def _render_tool(context: RenderContext, tool: Tool) -> Json | None:

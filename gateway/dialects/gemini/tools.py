@@ -347,7 +347,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
     """Render the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        context.drop("tools", f"{context.model} does not support tools")
+        context.drop_tools(f"{context.model} does not support tools")
     offered_tools = _select_tools(context) if traits.tools else []
     functions = [_render_function(context, tool) for tool in offered_tools if tool.kind != "server"]
     tools: list[Json] = [{_DECLARATIONS: functions}] if functions else []

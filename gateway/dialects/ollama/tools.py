@@ -40,7 +40,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
     if not request.tools:
         context.drop_tool_choice()
     elif not context.traits.tools:
-        context.drop("tools", f"{context.model} does not support tools")
+        context.drop_tools(f"{context.model} does not support tools")
     else:
         tool_objects = [
             item

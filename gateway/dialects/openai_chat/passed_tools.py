@@ -61,7 +61,8 @@ def _filter_tools(
         return other_fields
     required = isinstance(allowed_tools, dict) and allowed_tools.get("mode") == "required"
     mode = traits.tool_choice_any if required and traits.forced_tools else "auto"
-    report.append(approximated_field("tool_choice", ONLY_ALLOWED_SENT))
+    if len(sent_tools) < len(tools) or (required and not traits.forced_tools):
+        report.append(approximated_field("tool_choice", ONLY_ALLOWED_SENT))
     return {
         **other_fields,
         "tools": to_raw(sent_tools),

@@ -180,7 +180,7 @@ def _render_search_only(context: ChatRenderContext, body: Json) -> None:
     request, traits = context.request, context.traits
     searches = [tool for tool in request.tools if web_search.parse_web_search(tool) is not None]
     if not traits.web_search or len(searches) < len(request.tools):
-        context.drop("tools", f"{traits.model or 'this model'} does not support tools")
+        context.drop_tools(f"{traits.model or 'this model'} does not support tools")
     if traits.web_search:
         for tool in searches:
             _render_server_tool(context, tool, body)

@@ -274,10 +274,7 @@ def _drop_unsupported(context: PromptRenderContext) -> None:
     """Report the fields that a prompt cannot express."""
     request, reasoning = context.request, context.request.reasoning
     if request.tools:
-        # A list of tools is reported as a whole, a field that is one tool by its own name.
-        for tool in request.tools:
-            path = request.client_path("tools") if "[" in tool.path else tool.path
-            context.drop(path, "prompts do not support tools")
+        context.drop_tools("prompts do not support tools")
     elif request.tool_choice is not None and request.tool_choice.mode in {"any", "named"}:
         context.drop(request.client_path("tool_choice"))
     if request.output.format != "text":

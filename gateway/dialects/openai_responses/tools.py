@@ -208,7 +208,7 @@ def render_tools(context: ResponsesRenderContext, body: Json) -> None:
     """Render the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        context.drop("tools", f"{context.model} does not support tools")
+        context.drop_tools(f"{context.model} does not support tools")
     # A client of this dialect handles deferred tools itself.
     load_result = list(request.tools) if context.native else context.load_deferred_tools()
     offered_tools = load_result if traits.tools else []

@@ -86,6 +86,16 @@ class ReportingContext:
             return field[1:] if is_new else ""
         return f"{path}.{field}" if path and field else ""
 
+    def drop_tools(self, reason: str) -> None:
+        """Report that no tools are sent: a list of tools once, tools in a message by themselves."""
+        turns_path = self.request.client_path("turns")
+        paths = (
+            field if (field := tool.path.partition("[")[0]) != turns_path else tool.path
+            for tool in self.request.tools
+        )
+        for path in dict.fromkeys(paths):
+            self.drop(path, reason)
+
     def default(self, path: str, reason: str, *, after: Any = None) -> None:
         """Report a value that the upstream requires and the client omitted."""
         self._record_adaptation(defaulted_field(path, reason, after=after))
@@ -284,13 +294,18 @@ class BaseRenderContext(ReportingContext):
         return sendable
 
     def filter_allowed_tools(self, tools: Iterable[Tool]) -> list[Tool]:
-        """The tools to send to a target without an `allowed` tool choice; this is reported."""
-        choice = self.request.tool_choice
+        """The tools to send to a target without an `allowed` tool choice.
+
+        Reported if it leaves out any.
+        """
+        choice, offered_tools = self.request.tool_choice, list(tools)
         if choice is None or choice.mode != "allowed":
-            return list(tools)
-        self.approximate(self.request.client_path("tool_choice"), ONLY_ALLOWED_SENT)
+            return offered_tools
         names = frozenset(choice.names)
-        return [tool for tool in tools if tool.name in names]
+        allowed_tools = [tool for tool in offered_tools if tool.name in names]
+        if len(allowed_tools) < len(offered_tools):
+            self.approximate(self.request.client_path("tool_choice"), ONLY_ALLOWED_SENT)
+        return allowed_tools
 
     def drop_tool_choice(self) -> None:
         """Report a tool choice that requires a tool, where no tools are sent."""
