@@ -15,8 +15,9 @@ from django.core.management.base import CommandError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.management.start.connection_deadlines import GRACE_S
-from gateway.management.start.protocol import Protocol, SocketProtocol
+from gateway.management.start.protocol import Protocol
 from gateway.management.start.serve import Server, bind, config
+from gateway.management.start.websocket_protocol import SocketProtocol
 
 
 class Application:

@@ -12,7 +12,8 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway.management.start.protocol import Protocol, SocketProtocol
+from gateway.management.start.protocol import Protocol
+from gateway.management.start.websocket_protocol import SocketProtocol
 from tests.waits import WAIT_TIMEOUT_S, wait_until_async
 
 HANDSHAKE = (
@@ -32,6 +33,8 @@ class WebSocketServer:
         self.messages: asyncio.Queue[Any] = asyncio.Queue()
         self.protocols: list[SocketProtocol] = []
         self.closed = asyncio.Event()
+        # Messages that were parsed and not yet received by the application.
+        self.max_queued = 0
         state = ServerState()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -39,6 +42,7 @@ class WebSocketServer:
             await send({"type": "websocket.accept"})
             while (message := await receive())["type"] == "websocket.receive":
                 self.messages.put_nowait(message)
+                self.max_queued = max(self.max_queued, self.protocols[0].queue.qsize())
             self.closed.set()
 
         config = Config(app, log_config=None, ws_per_message_deflate=False)
@@ -297,3 +301,32 @@ async def test_early_messages_take_bounded_memory() -> None:
 
 async def no_application(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError("the handshake is invalid")
+
+
+async def test_tiny_frames_do_not_occupy_the_event_loop() -> None:
+    """One recv has tens of thousands of them, which take the parser seconds."""
+    frames = (b"\x01\x80" + MASK) + (b"\x00\x80" + MASK) * 30_000 + (b"\x80\x80" + MASK)
+    iterations = 0
+
+    async def count_iterations() -> None:
+        nonlocal iterations
+        while True:
+            await asyncio.sleep(0)
+            iterations += 1
+
+    async with open_connection() as (server, _, writer):
+        counter = asyncio.create_task(count_iterations())
+        writer.write(frames)
+        before = iterations
+        assert (await asyncio.wait_for(server.messages.get(), 60))["text"] == ""
+        assert iterations - before > 20
+        counter.cancel()
+
+
+async def test_messages_are_parsed_only_as_the_application_handles_them() -> None:
+    messages = 20_000
+    async with open_connection() as (server, _, writer):
+        writer.write((b"\x81\x81" + MASK + b"a") * messages)
+        for _ in range(messages):
+            assert (await asyncio.wait_for(server.messages.get(), 60))["text"] == "a"
+        assert server.max_queued < 1000

@@ -20,34 +20,27 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import deque
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
-from django.conf import settings
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
     STATUS_LINE,
     RequestResponseCycle,
 )
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gateway.canon.errors import Error
-from gateway.config import capacity
 from gateway.edge.admission import CREDENTIAL_HEADERS
 from gateway.edge.refusals import send_refusal
 from gateway.management.start.connection_deadlines import (
     TimedProtocol,
     configured_limits,
     evict_connections,
-    render_response,
 )
 from gateway.relay.upstream.http1 import coalescer_for
 
-# Close codes of a WebSocket.
-_POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 # Up to this size, the head of a response of known length is buffered until its body follows,
 # and writes are buffered until the end of the loop iteration.
 _SMALL_BYTES = 64 * 1024
@@ -59,6 +52,10 @@ _MAX_HARMLESS_NAMES = 1024
 _BODY = "http.response.body"
 _PROTOCOL_HEADERS = frozenset({b"connection", b"transfer-encoding"})
 _BODILESS = frozenset({204, 304})
+
+
+# Larger data is parsed in slices: it may be an oversized head, or hundreds of tiny requests.
+_SLICE_BYTES = 8 * 1024
 
 
 class CoalescingTransport:
@@ -294,9 +291,31 @@ def _has_two_hosts(headers: list[tuple[bytes, bytes]]) -> bool:
     return [name for name, _ in headers].count(b"host") > 1
 
 
+class RequestFlow(FlowControl):
+    """Flow control that stops reading while much waits to be parsed.
+
+    Little is read while requests wait for their turn, so that a disconnect is noticed.
+    """
+
+    def __init__(self, protocol: Protocol) -> None:
+        super().__init__(protocol.transport)
+        self._protocol = protocol
+
+    def resume_reading(self) -> None:
+        """Read again, unless much waits to be parsed."""
+        if self.read_paused and len(self._protocol.unread) < _SMALL_BYTES:
+            self.read_paused = False
+            self._transport.resume_reading()
+
+
 class Protocol(TimedProtocol):
     """The HTTP protocol that `up` serves with."""
 
+    # Received after pipelined requests, and not parsed before their turn: once it is parsed, a
+    # request takes many times its size.
+    unread = b""
+    # The request that is being answered; `cycle` is the last one that has arrived.
+    _running_cycle: RequestResponseCycle | None = None
     # Bytes received since the parser last reached the end of a head or a chunk of a body.
     _unparsed = 0
     # Whether all connections were busy when this one was accepted: its request is refused.
@@ -307,6 +326,7 @@ class Protocol(TimedProtocol):
     def connection_made(self, transport: Any) -> None:
         """Wrap the transport in a CoalescingTransport, and set the deadline of the first head."""
         super().connection_made(CoalescingTransport(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
+        self.flow = RequestFlow(self)
         if self.limits is None:
             self.limits = configured_limits()
         self._idle_since = self.loop.time()
@@ -315,18 +335,38 @@ class Protocol(TimedProtocol):
             self._over_limit = not evict_connections(self)
 
     def data_received(self, data: bytes) -> None:
-        """Parse received data."""
-        if len(data) <= _SMALL_BYTES:
+        """Parse received data; not beyond a request that waits for its turn."""
+        if self.pipeline or self.unread:
+            self.unread += data
+            if len(self.unread) >= _SMALL_BYTES:
+                self.flow.pause_reading()
+        elif len(data) <= _SLICE_BYTES:
             self._feed_parser(data)
-            return
-        # A large chunk may be an oversized head, so it is parsed in slices.
-        for start in range(0, len(data), _SMALL_BYTES):
+        else:
+            self._parse_slices(data)
+
+    def _parse_slices(self, data: bytes) -> None:
+        start = 0
+        while start < len(data):
             if self.parser is None or self.transport.is_closing():
                 return
             if self._upgraded:
                 self._pass_to_websocket(data[start:])
                 return
-            self._feed_parser(data[start : start + _SMALL_BYTES])
+            if self.pipeline:
+                self.unread = data[start:]
+                return
+            end = start + (_SMALL_BYTES if self._in_body else _SLICE_BYTES)
+            self._feed_parser(data[start:end])
+            start = end
+
+    def _parse_unread(self) -> None:
+        """Parse what was received after the last pipelined request, which has its turn now."""
+        data, self.unread = self.unread, b""
+        if self.parser is None or self.transport.is_closing():
+            return
+        self.data_received(data)
+        self.flow.resume_reading()
 
     def _feed_parser(self, data: bytes) -> None:
         self._unparsed += len(data)
@@ -467,10 +507,12 @@ class Protocol(TimedProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+            if self.unread and not self.pipeline:  # it may have the body of the request
+                self.loop.call_soon(self._parse_unread)
             return
+        self.flow.resume_reading()
         self._idle_since = now = self.loop.time()
         if (
             self._head_since is not None
@@ -488,7 +530,18 @@ class Protocol(TimedProtocol):
         if self._over_limit:
             cycle.keep_alive = False
             app = refuse_connection
+        self._running_cycle = cycle
         super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the running request, also if others have arrived after it."""
+        self.unread = b""
+        self.pipeline.clear()
+        cycle = self._running_cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        super().connection_lost(exc)
 
 
 async def refuse_connection(scope: Any, receive: Any, send: Any) -> None:
@@ -509,162 +562,3 @@ def faulty_header(data: bytes) -> bytes:
     line = data[data.rfind(b"\n", 0, match.start()) + 1 : match.start()]
     name, colon, _ = line.partition(b":")
     return name.lower() if colon else b""
-
-
-class SocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol with bounded memory; a shutdown lets running turns finish.
-
-    Attributes:
-        message_s: the time for all fragments of a message, which pings do not prolong.
-        max_total_bytes: the limit of `total_bytes`; None for that of large bodies.
-        total_bytes: messages on all connections that are incomplete, or that the application
-            has not handled yet.
-    """
-
-    message_s: float | None = None
-    max_total_bytes: ClassVar[int | None] = None
-    total_bytes: ClassVar[int] = 0
-    _message_timer: asyncio.TimerHandle | None = None
-    # What this connection contributes to `total_bytes`.
-    _held_bytes = 0
-
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        # Frames that arrived before the handshake was accepted.
-        self._early_data = b""
-        # Of the complete messages, the oldest first; that of the message being handled.
-        self._message_sizes: deque[int] = deque()
-        self._handled_bytes = 0
-
-    def data_received(self, data: bytes) -> None:
-        """Parse received data. Answers an invalid handshake, which uvicorn leaves open for ever.
-
-        Frames wait until the handshake is accepted: the parser fails on them before.
-        """
-        if self.handshake_initiated and not self.handshake_complete:
-            self._early_data += data
-            self._set_held_bytes(len(self._early_data))
-            if len(self._early_data) > _SMALL_BYTES:
-                self.transport.pause_reading()
-            return
-        super().data_received(data)
-        self._count_memory()
-        if self.frames and self._message_timer is None:
-            seconds = settings.BODY_TIMEOUT_S if self.message_s is None else self.message_s
-            self._message_timer = self.loop.call_later(seconds, self._close_incomplete)
-        if self.conn.handshake_exc is None or self.handshake_initiated:
-            return
-        if not self.transport.is_closing():
-            response = b"".join(self.conn.data_to_send())
-            self.transport.write(
-                response or render_response(400, [], b"Invalid HTTP request received.")
-            )
-            self.transport.close()
-
-    def send_receive_event_to_app(self) -> None:
-        """Pass on a message that is complete."""
-        self._stop_message_timer()
-        if not self.close_sent:
-            self._message_sizes.append(sum(map(len, self.frames)))
-        super().send_receive_event_to_app()
-
-    def _count_memory(self) -> None:
-        """Update `total_bytes`; close a connection that holds much when it exceeds its limit."""
-        self._set_held_bytes(
-            len(self.conn.reader.buffer)
-            + sum(map(len, self.frames))
-            + sum(self._message_sizes)
-            + self._handled_bytes
-        )
-        if self._held_bytes <= _SMALL_BYTES:
-            return
-        limit = self.max_total_bytes
-        if limit is None:
-            limit = capacity.large_body_bytes(settings.MAX_BODY_BYTES)
-            SocketProtocol.max_total_bytes = limit
-        if SocketProtocol.total_bytes > limit:
-            self._close_early(_TRY_AGAIN_LATER, "too many large messages at the moment")
-
-    def _set_held_bytes(self, held_bytes: int) -> None:
-        SocketProtocol.total_bytes += held_bytes - self._held_bytes
-        self._held_bytes = held_bytes
-
-    def _stop_message_timer(self) -> None:
-        if self._message_timer is not None:
-            self._message_timer.cancel()
-            self._message_timer = None
-
-    def _close_incomplete(self) -> None:
-        """Close a connection whose message is still incomplete."""
-        self._close_early(_POLICY_VIOLATION, "the message did not arrive in time")
-
-    def _close_early(self, code: int, reason: str) -> None:
-        """Close the connection, and drop what has arrived of a message."""
-        self._stop_message_timer()
-        self.frames = []
-        self.conn.reader.buffer.clear()
-        if not (self.close_sent or self.transport.is_closing()):
-            self.close_sent = True
-            self.conn.send_close(code, reason)
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget a message that will never be complete."""
-        self._stop_message_timer()
-        self._set_held_bytes(0)
-        super().connection_lost(exc)
-
-    def shutdown(self) -> None:
-        """Leave the connection open: the application closes it after its last turn."""
-        if not self.handshake_complete:
-            super().shutdown()
-
-    def pause_writing(self) -> None:
-        """Read no more pings while the client does not read the pongs."""
-        super().pause_writing()
-        self.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        """Read again, unless a message waits for the application."""
-        super().resume_writing()
-        if not self.read_paused:
-            self.transport.resume_reading()
-
-    async def send(self, message: Any) -> None:
-        """Send an event. A rejected handshake is complete; uvicorn logs an error for each."""
-        await super().send(message)
-        if self._early_data and self.handshake_complete:
-            self._parse_early_data()
-        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
-            self.handshake_complete = True
-
-    def _parse_early_data(self) -> None:
-        """Parse what arrived before the handshake was accepted; drop it if it was rejected."""
-        data, self._early_data = self._early_data, b""
-        if self.close_sent or self.transport.is_closing():
-            return
-        self.transport.resume_reading()
-        self.data_received(data)
-
-    async def receive(self) -> Any:
-        """Return the next event; uvicorn then reads again, which waits for the client here."""
-        if self._handled_bytes and not self.disconnected:
-            self._set_held_bytes(self._held_bytes - self._handled_bytes)
-        self._handled_bytes = 0
-        message = await super().receive()
-        if message["type"] == "websocket.receive":
-            self._handled_bytes = self._message_sizes.popleft()
-        if not self.writable.is_set():
-            self.transport.pause_reading()
-        return message
-
-    def handle_cont(self, event: Any) -> None:
-        """Append a fragment to one buffer: a list of tiny ones takes many times their size."""
-        buffer: Any = self.frames[0]
-        if isinstance(buffer, bytes):
-            buffer = bytearray(buffer)
-        buffer += event.data
-        self.frames = [bytes(buffer) if event.fin else buffer]
-        if event.fin:
-            self.send_receive_event_to_app()

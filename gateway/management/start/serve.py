@@ -27,7 +27,8 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 
 from gateway.management.start import orphans, restarts
-from gateway.management.start.protocol import Protocol, SocketProtocol
+from gateway.management.start.protocol import Protocol
+from gateway.management.start.websocket_protocol import SocketProtocol
 from gateway.relay.run import readiness
 
 log = logging.getLogger(__name__)
