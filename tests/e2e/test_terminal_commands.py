@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.stack import GatewayStack
-from tests.fakes import Call, ScriptedResponse
+from tests.fakes import Call, Refusal, ScriptedResponse
 from tests.waits import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -105,6 +105,28 @@ def test_a_failed_chat_shows_its_reason(stack: GatewayStack) -> None:
     assert "Traceback" not in done.stderr
     done = run(stack, "chat", "gpt-4o", "--base-url", "http://127.0.0.1:9", stdin="Hi\n")
     assert "no response from http://127.0.0.1:9" in done.stderr
+
+
+def test_a_failure_does_not_control_the_terminal(stack: GatewayStack, tmp_path: Path) -> None:
+    message = "no \x1b[2Jcredit"
+    refusal = Refusal(400, "invalid_request_error", message)
+    stack.on("Say it", ScriptedResponse(error=refusal))
+    stack.on("Write it", ScriptedResponse(text="red \x1b[31mtext"))
+    done = run(stack, "chat", "gpt-4o", stdin="Say it\n")
+    assert "no [2Jcredit" in done.stderr
+    evaluation = {
+        "prompts": ["{{input}}"],
+        "providers": ["gpt-4o"],
+        "tests": [
+            {"vars": {"input": text}, "assert": [{"type": "equals", "value": "green"}]}
+            for text in ("Say it", "Write it")
+        ],
+    }
+    file = tmp_path / "evaluation.json"
+    file.write_text(json.dumps(evaluation), encoding="utf-8")
+    failed_evaluation = run(stack, "eval", str(file), "--quiet")
+    assert failed_evaluation.stdout.count("FAILED") == 2
+    assert "\x1b" not in failed_evaluation.stdout + done.stderr
 
 
 def test_rows_of_the_log_are_followed(stack: GatewayStack) -> None:

@@ -76,6 +76,13 @@ def test_the_probe_command_prints_a_failure_on_one_line() -> None:
     assert line(result) == "failed  p/a  12 ms  no such key"
 
 
+def test_the_probe_command_does_not_control_the_terminal() -> None:
+    """A provider chooses its messages: one could clear the screen, or write into a title."""
+    detail = "no \x1b[2J\x1b]0;x\x07\u202ekey"
+    result = ProbeResult(target="p/a", ok=False, ms=12.3, detail=detail)
+    assert line(result) == "failed  p/a  12 ms  no  [2J ]0;x  key"
+
+
 @pytest.mark.parametrize(
     ("text", "span"),
     [

@@ -20,6 +20,7 @@ from console.management.gateway_options import (
 )
 from console.templatetags.ui import ms, tokens
 from gateway.framing import sse
+from gateway.terminal_text import printable_text
 
 HELP = "/model NAME changes the model, /reset begins again, /exit ends; Ctrl+C stops a response."
 
@@ -121,13 +122,13 @@ class Command(BaseCommand):
         start_time = time.monotonic()
         try:
             for chunk in conversation.ask(prompt):
-                self.stdout.write(_printable_text(chunk), ending="")
+                self.stdout.write(printable_text(chunk), ending="")
                 self.stdout.flush()
         except KeyboardInterrupt:
             self.stdout.write("\nStopped.")
             return True
         except GatewayError as error:
-            self.stderr.write(f"\n{error}")
+            self.stderr.write(f"\n{printable_text(str(error))}")
             return False
         usage = conversation.usage
         counts = f"{tokens(usage.get('prompt_tokens'))} + {tokens(usage.get('completion_tokens'))}"
@@ -147,8 +148,3 @@ def _read_line(*, terminal: bool) -> str | None:
         return None
     except UnicodeDecodeError:
         raise CommandError("the input is not UTF-8 text", returncode=BAD_INPUT) from None
-
-
-def _printable_text(text: str) -> str:
-    """A text without characters that could control the terminal."""
-    return "".join(char for char in text if char.isprintable() or char in "\n\t")

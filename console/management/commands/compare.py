@@ -27,6 +27,7 @@ from console.management.gateway_options import (
     read_gateway_options,
 )
 from console.templatetags.ui import ms, tokens, usd
+from gateway.terminal_text import printable_line
 
 RESPONSE_CHARS = 72
 
@@ -133,6 +134,5 @@ def _responses_table(results: list[Result], *, with_checks: bool) -> str:
 
 def _one_line(text: str) -> str:
     """The beginning of a text, without what could control the terminal."""
-    line = "".join(char if char.isprintable() else " " for char in text[: 4 * RESPONSE_CHARS])
-    line = " ".join(line.split())
+    line = " ".join(printable_line(text[: 4 * RESPONSE_CHARS]).split())
     return line if len(line) <= RESPONSE_CHARS else f"{line[: RESPONSE_CHARS - 1]}…"

@@ -30,6 +30,7 @@ from console.management.gateway_options import (
     print_progress,
     read_gateway_options,
 )
+from gateway.terminal_text import printable_line
 
 EXIT_FAILED = 1
 RENDERERS = {
@@ -101,7 +102,8 @@ class Command(BaseCommand):
                 case = result.outcome.case
                 title = reports.case_title(case, report.cases[case])
                 reason = result.content.error or reports.failure_text(result.content)
-                self.stdout.write(f"FAILED {title} · {result.outcome.model}: {reason}")
+                line = f"FAILED {title} · {result.outcome.model}: {reason}"
+                self.stdout.write(printable_line(line))
 
 
 def _read_definition(path: Path) -> Definition:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from console.templatetags.ui import ms, tokens, usd
 from gateway.models import RequestLog
+from gateway.terminal_text import printable_line
 
 MAX_LINES = 10_000
 POLL_S = 1.0
@@ -81,5 +82,4 @@ def format_row(row: RequestLog) -> str:
     ]
     if row.error:
         parts.append(row.error)
-    text = "  ".join(str(part) for part in parts)
-    return "".join(char if char.isprintable() else " " for char in text)
+    return printable_line("  ".join(str(part) for part in parts))

@@ -17,6 +17,7 @@ from gateway.doctor import BY_NAME, Advice, Estimate, Examination, Finding, esti
 from gateway.models import Provider
 from gateway.routing.snapshot import Snapshot, Target
 from gateway.store import doctor
+from gateway.terminal_text import printable_line
 
 VERDICT_LABELS = {
     "supported": "yes    ",
@@ -79,7 +80,7 @@ class Command(BaseCommand):
         return {**msgspec.to_builtins(examination), "advice": msgspec.to_builtins(advice)}
 
     def _print_finding(self, finding: Finding) -> None:
-        message = " ".join(finding.message.split())
+        message = printable_line(" ".join(finding.message.split()))
         title = BY_NAME[finding.name].title
         self.stdout.write(f"{VERDICT_LABELS[finding.verdict]}  {title:<34} {message}")
 

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from gateway import store
 from gateway.routing.snapshot import Snapshot, Target
 from gateway.simulate.probe import ProbeResult, probe_all
+from gateway.terminal_text import printable_line
 
 
 class Command(BaseCommand):
@@ -43,7 +44,8 @@ class Command(BaseCommand):
 def line(result: ProbeResult) -> str:
     """Format the result of one call."""
     status = "ok    " if result.ok else "failed"
-    return f"{status}  {result.target}  {result.ms:.0f} ms  {' '.join(result.detail.split())}"
+    detail = printable_line(" ".join(result.detail.split()))
+    return f"{status}  {result.target}  {result.ms:.0f} ms  {detail}"
 
 
 def select_targets(snapshot: Snapshot, names: list[str]) -> tuple[list[Target], list[str]]:
