@@ -65,6 +65,7 @@ class Run:
         self.column_runs: list[ColumnRun] = []
         self._store = store
         self._remaining_usd = remaining_usd
+        self._spent_before_usd = 0.0
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._main: asyncio.Task[None] | None = None
 
@@ -85,6 +86,7 @@ class Run:
 
     def begin(self) -> None:
         """Start all columns in parallel."""
+        self._spent_before_usd = _spent_usd(self.owner)
         _active_runs[self.id] = self
         columns = [column.id for column in self.plan.columns]
         display_order = random.sample(columns, len(columns)) if self.plan.blind else columns
@@ -134,8 +136,11 @@ class Run:
         )
 
     def _budget_refusal(self) -> str | None:
-        """Reason to refuse further calls; None within the budget."""
-        return None if self.cost < self._remaining_usd else budget_exceeded_message()
+        """Reason to refuse further calls; None within the budget, which other runs spend too."""
+        if self.key_id is not None:
+            return None
+        spent_usd = _spent_usd(self.owner) - self._spent_before_usd
+        return None if spent_usd < self._remaining_usd else budget_exceeded_message()
 
     async def _run_to_end(self) -> None:
         polling = asyncio.create_task(self._poll_stops())
@@ -153,6 +158,8 @@ class Run:
             self.emit("done", {"id": self.id})
             self.log.close()
             _active_runs.pop(self.id, None)
+            if self.key_id is None:
+                _ended_usd[self.owner] = _ended_usd.get(self.owner, 0.0) + self.cost
 
     def _fail_columns(self, failure: Exception) -> None:
         """Handle an internal failure: end all columns that have not ended."""
@@ -188,6 +195,8 @@ class Run:
 
 # Runs of this process. References keep running tasks from being garbage-collected.
 _active_runs: dict[str, Run] = {}
+# Cost of the runs that have ended, by owner.
+_ended_usd: dict[int, float] = {}
 # Runs that are about to begin, by owner.
 _starting_runs: Counter[int] = Counter()
 _background: set[asyncio.Task[None]] = set()
@@ -196,6 +205,12 @@ _background: set[asyncio.Task[None]] = set()
 def active_run(id_: str) -> Run | None:
     """The run if it is active in this process."""
     return _active_runs.get(id_)
+
+
+def _spent_usd(owner: int) -> float:
+    """What the runs of a user in this process have cost, without those of a gateway key."""
+    runs = (run for run in _active_runs.values() if run.owner == owner and run.key_id is None)
+    return _ended_usd.get(owner, 0.0) + sum(run.cost for run in runs)
 
 
 def count_running_for(owner: int) -> int:

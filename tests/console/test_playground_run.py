@@ -6,9 +6,11 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from console.dialects import CONSOLE_DIALECTS
@@ -17,6 +19,7 @@ from console.playground.plan_parser import parse
 from console.playground.results import RunResults, collect_results
 from console.playground.run import Run, active_run
 from gateway.providers.catalog import PRESETS
+from gateway.providers.profile import Price
 from gateway.relay.runtime import Runtime
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
 from tests.relay.harness import Gateway, gateway
@@ -63,9 +66,12 @@ def registry() -> Snapshot:
     def to(*names: str) -> tuple[Target, ...]:
         return tuple(Target(id=n, model=model_of(demo, x), order=n) for n, x in enumerate(names, 1))
 
+    price = Price(input=Decimal(1000), output=Decimal(1000))
+    priced_model = msgspec.structs.replace(model_of(demo, "demo-fast"), price=price)
     routes = (
         Route(id=1, name="safe", targets=to("demo-500", "demo-fast"), retries=0, cooldown_s=0),
         Route(id=2, name="broken", targets=to("demo-500"), retries=0, cooldown_s=0),
+        Route(id=3, name="priced", targets=(Target(id=3, model=priced_model, order=1),)),
     )
     return Snapshot(version=1, providers={"demo": demo}, routes={r.name: r for r in routes})
 
@@ -440,6 +446,23 @@ async def test_a_spent_budget_ends_the_run_with_a_message(live: Gateway) -> None
     assert end["status"] == "refused"
     assert "budget" in end["error"]
     assert not live.entries
+
+
+async def test_runs_of_one_user_at_the_same_time_share_the_budget(live: Gateway) -> None:
+    document = body("priced", repeat=10)
+    run, _ = make_run(document, owner=7)
+    await asyncio.wait_for(read_events(run), 60)
+    response_usd = run.cost / 10
+    assert response_usd > 0
+    store = RecordingRunStore()
+    runs = [
+        Run(_RUNTIMES[-1], f"run-{n}", parse(document), store, owner=7, remaining_usd=run.cost)
+        for n in range(3)
+    ]
+    await asyncio.wait_for(asyncio.gather(*map(read_events, runs)), 60)
+    spent_usd = sum(each.cost for each in runs)
+    # Each run may have one request in progress when the budget is spent.
+    assert run.cost <= spent_usd <= run.cost + 3.01 * response_usd
 
 
 # --- the stream ----------------------------------------------------------------------------
