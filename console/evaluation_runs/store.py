@@ -57,9 +57,7 @@ def start(evaluation: Evaluation, user: Any) -> EvaluationRun:
     """
     definition = parse_definition(evaluation.document)
     check_runnable(definition)
-    refuse_without_budget(user.pk)
-    if EvaluationRun.objects.active_of(user.pk).count() >= MAX_ACTIVE:
-        raise RunRefused(f"{MAX_ACTIVE} of your runs are in progress; pause or cancel one first.")
+    _check_owner_limits(user.pk)
     for attempt in range(3):
         last_number = evaluation.runs.aggregate(last=Max("number"))["last"] or 0
         try:
@@ -82,6 +80,13 @@ def refuse_without_budget(owner: int) -> None:
         raise RunRefused(budget.budget_exceeded_message())
 
 
+def _check_owner_limits(owner: int) -> None:
+    """Raises RunRefused without budget, or if too many of the owner's runs are in progress."""
+    refuse_without_budget(owner)
+    if EvaluationRun.objects.active_of(owner).count() >= MAX_ACTIVE:
+        raise RunRefused(f"{MAX_ACTIVE} of your runs are in progress; pause or cancel one first.")
+
+
 def set_status(run: EvaluationRun, status: str, *, before: Iterable[str], reason: str = "") -> bool:
     """Change the status of a run; False if it has none of `before` any more."""
     changes: Json = {"status": status, "reason": reason[:300]}
@@ -97,8 +102,8 @@ def pause(run: EvaluationRun) -> bool:
 
 
 def resume(run: EvaluationRun) -> bool:
-    """Resume a paused or cancelled run. Raises RunRefused without budget."""
-    refuse_without_budget(run.owner_id)
+    """Resume a paused or cancelled run. Raises RunRefused without budget, or beside too many."""
+    _check_owner_limits(run.owner_id)
     return set_status(run, Status.RUNNING, before=[Status.PAUSED, Status.CANCELLED])
 
 
@@ -108,8 +113,8 @@ def cancel(run: EvaluationRun) -> bool:
 
 
 def retry_failed(run: EvaluationRun) -> bool:
-    """Run the requests again that failed. Raises RunRefused without budget."""
-    refuse_without_budget(run.owner_id)
+    """Run the requests again that failed. Raises RunRefused without budget, or beside too many."""
+    _check_owner_limits(run.owner_id)
     with transaction.atomic():
         if not set_status(run, Status.RUNNING, before=[Status.DONE, Status.PAUSED]):
             return False

@@ -209,6 +209,19 @@ def test_the_fifth_run_of_a_user_waits() -> None:
         start_run(user)
 
 
+def test_paused_and_finished_runs_count_when_they_go_on() -> None:
+    user = create_user()
+    paused, finished = start_run(user), start_run(user)
+    assert store.pause(paused)
+    assert store.set_status(finished, EvaluationRun.Status.DONE, before=["running"])
+    for _ in range(store.MAX_ACTIVE):
+        start_run(user)
+    for go_on, run in ((store.resume, paused), (store.retry_failed, finished)):
+        with pytest.raises(store.RunRefused, match="in progress"):
+            go_on(run)
+    assert EvaluationRun.objects.active_of(user.pk).count() == store.MAX_ACTIVE
+
+
 class RunnerRuntime:
     """What the runner needs of a runtime as long as it executes nothing."""
 
