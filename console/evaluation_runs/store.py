@@ -74,15 +74,10 @@ def start(evaluation: Evaluation, user: Any) -> EvaluationRun:
     raise AssertionError("not reached")
 
 
-def refuse_without_budget(owner: int) -> None:
-    """Raises RunRefused if the owner's budget for today is spent."""
-    if budget.remaining_usd(owner) <= 0:
-        raise RunRefused(budget.budget_exceeded_message())
-
-
 def _check_owner_limits(owner: int) -> None:
     """Raises RunRefused without budget, or if too many of the owner's runs are in progress."""
-    refuse_without_budget(owner)
+    if budget.remaining_usd(owner) <= 0:
+        raise RunRefused(budget.budget_exceeded_message())
     if EvaluationRun.objects.active_of(owner).count() >= MAX_ACTIVE:
         raise RunRefused(f"{MAX_ACTIVE} of your runs are in progress; pause or cancel one first.")
 
