@@ -143,7 +143,7 @@ def test_a_quiet_column_is_marked(playground: Playground) -> None:
     playground.wait_for_state("A", "ok")
     assert playground.has_shown("A", "The connection is open.")
     assert playground.has_shown("B", "~$"), "the cost is estimated while the response is written"
-    assert float(playground.figure("A", "TTFT").inner_text().split()[0]) > 3.9
+    assert float(playground.figure("A", "First token").inner_text().split()[0]) > 3.9
 
 
 def test_a_lost_connection_keeps_received_events_and_resumes(

@@ -4,7 +4,7 @@ import { tip } from "./overlay.js";
 import { count, isKnown, ms, tokens, usd } from "../format.js";
 
 const ROWS = [
-  ["ttft", () => _("TTFT"), (f) => withUnit(ms(f.ttft)), Math.min, () => _("fastest")],
+  ["ttft", () => _("First token"), (f) => withUnit(ms(f.ttft)), Math.min, () => _("fastest")],
   ["total", (live) => (live ? _("So far") : _("Total")), (f) => withUnit(ms(f.total)), Math.min, () => _("fastest")],
   ["speed", () => _("Speed"), (f) => [isKnown(f.speed) ? count(Math.round(f.speed)) : "—", "/s"], Math.max, () => _("fastest")],
   ["output", () => _("Tokens"), (f) => [isKnown(f.input) ? `${tokens(f.input)}→${tokens(f.output)}` : tokens(f.output), ""], null, null],
