@@ -35,11 +35,28 @@ def test_responses_are_repeated_and_their_medians_shown(playground: Playground) 
     playground.run().wait_until_done()
     expect(playground.column("A").locator(".repetition")).to_have_count(3)
     expect(playground.column("A").locator(".repetitions")).to_contain_text("3 of 3 passed")
-    expect(playground.figure("A", "TTFT").locator(".spread")).to_contain_text("–")
+    expect(playground.figure("A", "First token").locator(".spread")).to_contain_text("–")
     playground.column("A").locator(".repetition").nth(2).click()
     expect(playground.column("A").locator(".repetition").nth(2)).to_have_attribute(
         "aria-pressed", "true"
     )
+
+
+@pytest.mark.parametrize(("width", "columns"), [(1024, 4), (1280, 4), (1440, 3)])
+def test_figures_and_roles_fit_narrow_columns(
+    open_page: Callable[..., Any], width: int, columns: int
+) -> None:
+    page = open_page("admin", size={"width": width, "height": 800})
+    playground = Playground(page).open("demo@50ms", *["demo/demo-fast"] * (columns - 1))
+    playground.fill_prompt("Hello").run().wait_until_done()
+    assert page.evaluate(_OVERFLOWING) == []
+
+
+# Figures that are wider than their cell, and labels of messages on several lines.
+_OVERFLOWING = """() => [
+    ...[...document.querySelectorAll(".stat")].filter((e) => e.scrollWidth > e.clientWidth),
+    ...[...document.querySelectorAll(".turn-head b")].filter((e) => e.getClientRects()[0].height > 24),
+].map((e) => e.textContent)"""
 
 
 def test_differing_words_are_highlighted(playground: Playground) -> None:
