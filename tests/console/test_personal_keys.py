@@ -209,3 +209,11 @@ def test_members_see_only_traces_of_their_personal_keys(
     assert "content of 0" in page
     assert member_client.get(reverse("personal-trace-span", args=[foreign.pk])).status_code == 404
     assert member_client.get(reverse("trace", args=["shared"])).status_code == 403
+
+
+def test_the_pages_of_a_new_member_lead_to_a_key_and_a_client(member_client: Client) -> None:
+    page = member_client.get(reverse("personal-keys")).content.decode()
+    url = reverse("personal-key-add")
+    assert page.count(f'href="{url}"') == 2, "in the header, and where the keys would be"
+    page = member_client.get(reverse("personal-requests")).content.decode()
+    assert f'<a class="btn primary" href="{reverse("connect")}">' in page
