@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from console import optimistic_lock
 from console.access import admin
 from console.htmx import is_partial
+from console.pages.providers.failure_hints import failure_hint
 from console.pages.providers.forms import ProviderForm, preset_of
 from console.pages.providers.views import form_page, preset_or_404
 from gateway import store
@@ -27,10 +28,7 @@ from gateway.routing.snapshot import Provider as ProviderValue
 from gateway.routing.snapshot import Target, model_of
 from gateway.simulate.probe import probe
 
-# Documentation of providers often shows the URL of an endpoint, which is then entered as base URL.
-_ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/v1/messages", "/messages")
 _MAX_SUGGESTIONS = 500
-_NO_SUCH_PATH = frozenset({404, 405})
 
 
 class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +40,7 @@ class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
         model: the prompted model; empty if the models were listed.
         models: the listed models, which the form suggests.
         problems: form errors, because of which nothing was sent.
-        endpoint: the end of the base URL, if it is an endpoint's path, which the gateway appends.
+        hint: what to check after a failure.
     """
 
     ok: bool
@@ -53,7 +51,7 @@ class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     status: int | None = None
     problems: tuple[tuple[str, str], ...] = ()
-    endpoint: str = ""
+    hint: str = ""
 
     @property
     def is_refused(self) -> bool:
@@ -128,10 +126,10 @@ async def run_connection_test(provider: ProviderValue, model: str) -> Connection
             result = await _test_model_list(upstreams, provider)
     finally:
         await upstreams.close()
-    if result.ok or result.status not in _NO_SUCH_PATH:
+    if result.ok:
         return result
-    ends = (path for path in _ENDPOINTS if provider.base_url.endswith(path))
-    return msgspec.structs.replace(result, endpoint=next(ends, ""))
+    hint = failure_hint(provider, result.status, model=result.model)
+    return msgspec.structs.replace(result, hint=hint)
 
 
 async def _test_model_list(upstreams: Upstreams, provider: ProviderValue) -> ConnectionTest:

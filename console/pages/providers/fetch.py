@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods
 
 from console.access import admin
 from console.numbers import number_in
+from console.pages.providers.failure_hints import failure_hint
 from console.pages.providers.views import PAGE
 from console.templatetags.ui import count
 from gateway import store
@@ -88,23 +89,27 @@ async def fetch(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         provider = await sync_to_async(store.provider_value)(row)
     except ValueError as error:
-        catalog = ModelCatalog(ok=False, ms=0.0, detail=str(error))
+        catalog, hint = ModelCatalog(ok=False, ms=0.0, detail=str(error)), ""
     else:
         upstreams = Upstreams()
         try:
             catalog = await list_models(upstreams, provider)
         finally:
             await upstreams.close()
-    return await sync_to_async(_render_page)(request, row, catalog)
+        hint = "" if catalog.ok else failure_hint(provider, catalog.status)
+    return await sync_to_async(_render_page)(request, row, catalog, hint)
 
 
-def _render_page(request: HttpRequest, row: Provider, catalog: ModelCatalog) -> HttpResponse:
+def _render_page(
+    request: HttpRequest, row: Provider, catalog: ModelCatalog, hint: str
+) -> HttpResponse:
     rows = list(row.models.order_by("name"))
     diff = compare(catalog.models, rows, row.preset) if catalog.ok else None
     context = {
         "page": PAGE,
         "row": row,
         "catalog": catalog,
+        "hint": hint,
         "diff": diff,
         "new": [_new_model_view(row.preset, model) for model in diff.new] if diff else [],
         "token": _sign_list(row, catalog.models),
