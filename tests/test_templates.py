@@ -43,6 +43,9 @@ FORBIDDEN = {
     r"hx-trigger=\"[^\"]*\binput\b[^\"]*\"(?! hx-sync=\"this:replace\")": (
         "htmx drops what is typed while a request waits, without hx-sync"
     ),
+    r"hx-post=(?![^>]*\bhx-sync=)": (
+        "htmx sends the second click of a double click after the first, without hx-sync"
+    ),
     r"hx-(?:vals|headers)[\w:]*\s*=\s*[\"']js:": "js: needs eval",
     r"<script(?![^>]*\bsrc=)(?![^>]*type=[\"']application/json)[^>]*>": "inline scripts are refused",
     r"<th\b(?![^>]*\bscope=)": "without a scope, a screen reader guesses what a header is for",

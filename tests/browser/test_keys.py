@@ -57,6 +57,18 @@ def test_two_clicks_create_one_key(signed_in: Any) -> None:
     expect(signed_in.locator("#secret")).to_be_visible()
 
 
+def test_two_clicks_insert_one_key_into_the_snippets(signed_in: Any) -> None:
+    """htmx sends a second click after the first, unless it drops it."""
+    signed_in.goto("/console/connect")
+    sent: list[str] = []
+    signed_in.on("request", lambda r: sent.append(r.url) if r.method == "POST" else None)
+    with signed_in.expect_response("**/connect/key"):
+        signed_in.get_by_role("button", name="Insert a new key").dblclick()
+    expect(signed_in.locator("#panels")).to_contain_text("sk-dgm-")
+    signed_in.wait_for_load_state("networkidle")
+    assert len(sent) == 1
+
+
 def test_a_rejected_form_continues_at_its_first_error(signed_in: Any, page_errors: Any) -> None:
     page_errors.allow("422")
     signed_in.goto("/console/keys/add")
