@@ -12,7 +12,8 @@ from django.urls import reverse
 
 from console.models import Evaluation
 from gateway import audit, store
-from gateway.models import AlertChannel, ApiKey, Guardrail, Model, Provider, Team
+from gateway.models import AlertChannel, ApiKey, Guardrail, Model, Prompt, Provider, Team
+from gateway.store.documents import KINDS
 from tests.store.factories import model, provider, route
 
 pytestmark = pytest.mark.django_db
@@ -130,6 +131,14 @@ def end_user_defaults() -> tuple[str, Any]:
     )
 
 
+def alert_thresholds() -> tuple[str, Any]:
+    thresholds = {"budget_percent": 70}
+    return (
+        reverse("alert-thresholds"),
+        lambda: store.set_options({"alert_thresholds": thresholds}),
+    )
+
+
 def single_end_user() -> tuple[str, Any]:
     store.set_options({"end_users": {"mia": {"alias": "Mia"}, "tom": {"alias": "Tom"}}})
     changed = {"mia": {"alias": "Mia", "blocked": True}}
@@ -138,13 +147,37 @@ def single_end_user() -> tuple[str, Any]:
     )
 
 
-@pytest.mark.parametrize("make", [all_limits, log_settings, end_user_defaults, single_end_user])
+@pytest.mark.parametrize(
+    "make", [all_limits, log_settings, alert_thresholds, end_user_defaults, single_end_user]
+)
 def test_settings_of_somebody_else_are_not_overwritten_unknowingly(
     admin_client: Client, make: Any
 ) -> None:
     url, change = make()
     refused = post_after_a_change(admin_client, url, change)
     assert "grace changed this after you opened the page" in refused.content.decode()
+
+
+def test_a_prompt_of_somebody_else_is_not_overwritten_unknowingly(admin_client: Client) -> None:
+    """Also after a preview, which draws the form anew."""
+    document = {"name": "greeting", "messages": [{"role": "user", "content": "Hi"}]}
+    row = KINDS["prompts"].write(document, None)
+    url = reverse("prompt-save", args=[row.pk])
+    stale = {**values(admin_client.get(reverse("prompt", args=[row.pk]))), "rows": "1"}
+    stale["content-0"] = "Good day"
+    stale["row_version"] = values(admin_client.post(url, {**stale, "action": "preview"}))[
+        "row_version"
+    ]
+    with audit.acting_as("grace", "console"):
+        KINDS["prompts"].write({**document, "description": "Says hello"}, row)
+    stale["row_version"] = values(admin_client.post(url, {**stale, "action": "preview"}))[
+        "row_version"
+    ]
+    refused = admin_client.post(url, stale)
+    assert refused.status_code == 422
+    assert "grace changed this after you opened the page" in refused.content.decode()
+    assert KINDS["prompts"].read(Prompt.objects.get())["description"] == "Says hello"
+    assert admin_client.post(url, {**values(refused), "rows": "1"}).status_code == 302
 
 
 def test_another_end_user_is_no_conflict(admin_client: Client) -> None:
@@ -198,3 +231,11 @@ def test_a_case_that_has_moved_is_not_overwritten_or_deleted(admin_client: Clien
     )
     row.refresh_from_db()
     assert [case["vars"]["input"] for case in row.document["cases"]] == ["two", "three"]
+
+
+@pytest.mark.parametrize("make", [alert_thresholds, end_user_defaults, all_limits])
+def test_a_form_has_its_version_once(admin_client: Client, make: Any) -> None:
+    """And without a label: it is a hidden field."""
+    page = admin_client.get(make()[0]).content.decode()
+    assert page.count('name="row_version"') == 1
+    assert 'for="id_row_version"' not in page

@@ -8,7 +8,7 @@ from django import forms
 from django.core.validators import URLValidator, validate_email
 from django.utils.translation import gettext_lazy as _
 
-from console.optimistic_lock import OptimisticLock
+from console.optimistic_lock import OptimisticLock, SettingsLock
 from gateway.alerts.silences import MAX_HOURS
 from gateway.models.alert import AlertChannel, AlertEvent
 from gateway.models.registry import single_line
@@ -87,11 +87,14 @@ _THRESHOLD_LABELS = {
 }
 
 
-class ThresholdsForm(forms.Form):
+class ThresholdsForm(SettingsLock, forms.Form):
     """The thresholds of alerts; an empty field is the default."""
 
+    settings = ("alert_thresholds",)
+
     def __init__(self, *args: Any, options: Options, **kwargs: Any) -> None:
-        kwargs.setdefault("initial", options.values["alert_thresholds"].value)
+        self.locked_values = options.values["alert_thresholds"].value
+        kwargs.setdefault("initial", self.locked_values)
         super().__init__(*args, **kwargs)
         defaults = AlertThresholds()
         for name, (minimum, maximum) in RANGES.items():
@@ -105,6 +108,10 @@ class ThresholdsForm(forms.Form):
                     attrs={"inputmode": "numeric", "placeholder": getattr(defaults, name)}
                 ),
             )
+
+    def values(self) -> dict[str, int | None]:
+        """The thresholds of a valid form."""
+        return {name: self.cleaned_data[name] for name in RANGES}
 
 
 class SilenceForm(forms.Form):

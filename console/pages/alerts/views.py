@@ -112,7 +112,7 @@ def thresholds(request: HttpRequest) -> HttpResponse:
     options = store.load_options()
     form = ThresholdsForm(request.POST if request.method == "POST" else None, options=options)
     if form.is_valid():
-        store.set_options({"alert_thresholds": form.cleaned_data})
+        store.set_options({"alert_thresholds": form.values()})
         messages.success(request, _("Saved. Takes effect with the next check."))
         return redirect("alerts")
     context = {"page": PAGE, "form": form, "option": options.values["alert_thresholds"]}

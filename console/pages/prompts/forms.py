@@ -10,15 +10,18 @@ from django.utils.translation import gettext_lazy as _
 
 from console.form_fields import CODE_INPUT
 from console.numbers import number_in
+from console.optimistic_lock import ValuesLock
+from gateway.models import Change, Prompt
 from gateway.prompts.prompt import MAX_MESSAGES
+from gateway.store.documents import KINDS
 
 ROLES = (("system", _("System")), ("user", _("User")), ("assistant", _("Assistant")))
 _COPIED_FIELDS = ("name", "description", "model", "temperature", "top_p", "max_tokens")
 _PARAMETERS = ("temperature", "top_p", "max_tokens")
 
 
-class PromptForm(forms.Form):
-    """A stored prompt. Messages without content are left out."""
+class PromptForm(ValuesLock, forms.Form):
+    """A prompt: a stored one, `row`, or a new one. Messages without content are left out."""
 
     name = forms.CharField(
         label=_("Name"),
@@ -45,10 +48,12 @@ class PromptForm(forms.Form):
         widget=forms.Textarea(attrs={**CODE_INPUT, "rows": 2, "class": "mono"}),
     )
 
-    def __init__(self, *args: Any, rows: int = 1, is_stored: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, row: Prompt | None = None, rows: int = 1, **kwargs: Any) -> None:
+        self.row = row
+        self.locked_values = None if row is None else KINDS["prompts"].read(row)
         super().__init__(*args, **kwargs)
         self.row_count = min(max(rows, 1), MAX_MESSAGES)
-        if is_stored:
+        if row is not None:
             self.fields["name"].widget.attrs["readonly"] = True
             self.fields["name"].help_text = ""
         for index in range(self.row_count):
@@ -62,6 +67,11 @@ class PromptForm(forms.Form):
                 max_length=200_000,
                 widget=forms.Textarea(attrs={"rows": 5}),
             )
+
+    def last_editor(self) -> str:
+        """The actor of the prompt's last change in the audit log."""
+        change = Change.objects.of_row("prompt", self.row.pk).first() if self.row else None
+        return change.actor if change else ""
 
     @property
     def message_rows(self) -> list[tuple[Any, Any]]:

@@ -88,7 +88,7 @@ def prompt(request: HttpRequest, pk: int) -> HttpResponse:
     """A prompt with its versions."""
     row = get_object_or_404(Prompt, pk=pk)
     document = _KIND.read(row)
-    return _render_page(request, row, _form_of(document, is_stored=True), document["messages"])
+    return _render_page(request, row, _form_of(document, row), document["messages"])
 
 
 @require_POST
@@ -174,21 +174,18 @@ def _draft_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _form_of(document: Mapping[str, Any], *, is_stored: bool = False) -> PromptForm:
+def _form_of(document: Mapping[str, Any], row: Prompt | None = None) -> PromptForm:
     rows = len(document.get("messages") or ())
-    return PromptForm(initial=initial_values(document), rows=rows, is_stored=is_stored)
+    return PromptForm(initial=initial_values(document), row=row, rows=rows)
 
 
 def _save_prompt(request: HttpRequest, row: Prompt | None) -> HttpResponse:
     rows = row_count(request.POST)
-    is_stored = row is not None
     action = request.POST.get("action", "save")
     if action in {"add", "preview"}:
-        form = PromptForm(
-            initial=request.POST.dict(), rows=rows + (action == "add"), is_stored=is_stored
-        )
+        form = PromptForm(initial=request.POST.dict(), row=row, rows=rows + (action == "add"))
         return _render_page(request, row, form, messages_in(request.POST, rows))
-    form = PromptForm(request.POST, rows=rows, is_stored=is_stored)
+    form = PromptForm(request.POST, row=row, rows=rows)
     if form.is_valid():
         try:
             if row is None and _KIND.find(form.cleaned_data["name"]) is not None:
