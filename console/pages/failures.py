@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from console.access import forbidden_page, to_sign_in
 from console.template_context import parent_nav_entry, theme_of
-from gateway.api.failures import failure, unavailable
+from gateway.api.failures import failure
 from gateway.database.outage import database_outage
 
 # Paths with JSON errors, including those of Django itself.
@@ -40,7 +41,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """403 for a view without the permission."""
     if _wants_json(request):
-        return failure(403, _("You do not have permission to do this."))
+        return _json_error(request, 403, _("You do not have permission to do this."))
     return forbidden_page(request)
 
 
@@ -61,7 +62,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """500, or 503 if the database is the cause; without the database, as that has failed."""
     if reason := database_outage(sys.exc_info()[1]):
         if _wants_json(request):
-            return unavailable(reason)
+            response = _json_error(request, 503, reason)
+            response["Retry-After"] = "1"
+            return response
         response = _minimal_page(
             request,
             503,
@@ -83,7 +86,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def _render_page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
     if _wants_json(request):
-        return failure(status, message)
+        return _json_error(request, status, message)
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return _minimal_page(request, status, title, message)
@@ -95,10 +98,17 @@ def _render_page(request: HttpRequest, status: int, title: str, message: str) ->
 
 def _minimal_page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
     if _wants_json(request):
-        return failure(status, message)
+        return _json_error(request, status, message)
     context: dict[str, Any] = {"title": title, "message": message, "status": status}
     context["theme"] = theme_of(request)
     return HttpResponse(render_to_string("console/failures/plain.html", context), status=status)
+
+
+def _json_error(request: HttpRequest, status: int, message: str) -> HttpResponse:
+    """An error in the format of the API, or of the console's scripts: messages by field."""
+    if request.path.startswith(_API):
+        return failure(status, message)
+    return JsonResponse({"errors": {"": capfirst(message)}}, status=status)
 
 
 def _wants_json(request: HttpRequest) -> bool:

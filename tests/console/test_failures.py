@@ -116,12 +116,29 @@ def test_an_unavailable_database_is_a_503_and_one_line_in_the_log(
     assert response.status_code == 503
     assert response["Content-Type"].startswith(content_type)
     assert response["Retry-After"]
-    assert "the database is not responding" in response.content.decode()
+    assert "he database is not responding" in response.content.decode()
     assert "not affected" not in response.content.decode(), "some requests need the database"
     assert "10.0.0.7" not in response.content.decode()
     (record,) = caplog.records
     assert record.exc_info is None
     assert vars(record)["error"] == "could not connect to 10.0.0.7"
+
+
+def test_a_script_of_the_console_gets_the_reason_in_its_format(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The playground said only "The server returned HTTP 503."."""
+
+    def fault(*_: Any) -> None:
+        raise OperationalError("could not connect to 10.0.0.7")
+
+    monkeypatch.setattr(overview, "render_page_or_part", fault)
+    response = admin_client.get("/console/", CONTENT_TYPE="application/json")
+    assert response.status_code == 503
+    assert response.json() == {"errors": {"": "The database is not responding; try again"}}
+    response = admin_client.get("/console/nothing", CONTENT_TYPE="application/json")
+    assert response.status_code == 404
+    assert list(response.json()["errors"]) == [""]
 
 
 def test_an_error_page_needs_no_database(django_assert_num_queries: Any, rf: Any, db: None) -> None:
