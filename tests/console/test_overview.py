@@ -234,3 +234,10 @@ def test_hostile_names_are_shown_harmlessly(admin_client: Client) -> None:
 def test_problems_of_the_registry_are_shown(admin_client: Client) -> None:
     provider(credential_env="NOT_SET_ANYWHERE")
     assert "1 configuration entry has a problem." in overview_page(admin_client)
+
+
+def test_links_to_requests_of_the_same_second_have_different_names(viewer_client: Client) -> None:
+    """A screen reader lists the links of a page without their rows."""
+    store.write([add_request("a"), add_request("b", model="gpt-6", status=502, outcome="error")])
+    names = re.findall(r'<th scope="row"><a [^>]*>(.*?)</a>', overview_page(viewer_client), re.S)
+    assert len({re.sub(r"<.*?>|\s+", " ", name) for name in names}) == 2
