@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from subprocess import TimeoutExpired
 
 import pytest
 
@@ -39,7 +40,7 @@ def client_output(stack: GatewayStack, tmp_path_factory: pytest.TempPathFactory)
         if name not in completed_by_name:
             try:
                 completed_by_name[name] = run(CLIENTS[name], stack, tmp_path_factory.mktemp(name))
-            except (Unavailable, AssertionError, OSError, ValueError) as error:
+            except (Unavailable, AssertionError, OSError, ValueError, TimeoutExpired) as error:
                 completed_by_name[name] = error
         actual_completed_by_name = completed_by_name[name]
         if isinstance(actual_completed_by_name, Unavailable):
