@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-ALL = ("text", "stream", "tools", "thinking")
-EVERY = ("chat", "deepseek", "responses", "messages", "gemini", "ollama")
+ALL = ("text", "stream", "tools", "thinking", "structured")
+EVERY = ("chat", "deepseek", "responses", "messages", "gemini", "ollama", "cohere", "bedrock")
 
 
 @dataclass(frozen=True)
@@ -55,4 +55,11 @@ class Client:
 OPENAI_KEY, ANTHROPIC_KEY = "`OPENAI_API_KEY`", "`ANTHROPIC_API_KEY`"
 CHAT, RESPONSES, MESSAGES = "openai_chat", "openai_responses", "anthropic_messages"
 # For clients that know only the models of OpenAI, or request reasoning only from them.
-REASONING_NAMES = {"deepseek": "o3-mini", "messages": "o3", "gemini": "o4-mini", "ollama": "o1"}
+REASONING_NAMES = {
+    "deepseek": "o3-mini",
+    "messages": "o3",
+    "gemini": "o4-mini",
+    "ollama": "o1",
+    "cohere": "gpt-5",
+    "bedrock": "gpt-5-mini",
+}

@@ -82,6 +82,8 @@ JAVASCRIPT_CLIENTS: dict[str, Client] = {
         "`apiKey:`",
         variant="compatible",
         modules=VERCEL,
+        notes="Without `supportsStructuredOutputs: true` it requests JSON, but does not send the "
+        "schema.",
     ),
     "vercel-xai": Client(
         "Vercel AI SDK, `@ai-sdk/xai`",

@@ -20,7 +20,8 @@ from tests.clients.upstreams import UPSTREAMS, GatewayStack
 from tests.clients.websocket_proxy import websocket_proxy
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
-RUN_S = 240.0
+# Claude Code starts five times for each of the eight upstreams.
+RUN_S = 900.0
 
 
 @dataclass
@@ -54,6 +55,9 @@ def run(client: Client, stack: GatewayStack, home: Path) -> ClientOutput:
             results.memory_by_upstream[name] = all(
                 stack.reasoning_was_returned(name, number, tool) for number in (0, 1)
             )
+        scenario_results = results.results_by_route[route_of(client, name)]
+        if "structured" in scenario_results and not stack.schema_was_sent(name):
+            scenario_results["structured"] = {"failed": "the provider did not get the schema"}
     return results
 
 

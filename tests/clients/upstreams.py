@@ -20,14 +20,22 @@ from tests.fakes import (
     StrictGemini,
     StrictOpenAI,
     anthropic_rules,
+    bedrock_rules,
+    cohere_rules,
     gemini_rules,
     responses_rules,
 )
+from tests.fakes.bedrock import StrictBedrock
+from tests.fakes.cohere import StrictCohere
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.openai_older import StrictOlderOpenAI
 
 HELLO = "Hello from the strict upstream."
 PROMPTS = ("Think about the weather in Oslo", "Think about the weather in Lima")
+AS_JSON = "Describe Paris as JSON"
+PLACE_OBJECT = {"city": "Paris", "country": "France"}
+# The tools by which clients get an object from models without structured output.
+OBJECT_TOOLS = ("Place", "extract", "final_result", "StructuredOutput")
 THOUGHTS = ("Oslo is up north", "Lima is down south")
 
 
@@ -75,6 +83,14 @@ UPSTREAMS: dict[str, Upstream] = {
         lambda thought, tool: gemini_rules.signature(tool),
     ),
     "ollama": Upstream("qwen3", "ollama_chat", StrictOllama),
+    "cohere": Upstream(cohere_rules.REASONER, "cohere_chat", StrictCohere),
+    "bedrock": Upstream(
+        bedrock_rules.CLAUDE,
+        "bedrock",
+        StrictBedrock,
+        "",
+        lambda thought, tool: bedrock_rules.signature(thought),
+    ),
     "completions": Upstream("gpt-3.5-turbo-instruct", "openai", StrictOlderOpenAI, "/v1"),
     "embeddings": Upstream("text-embedding-3-small", "openai", StrictOlderOpenAI, "/v1"),
     "local embeddings": Upstream("nomic-embed-text", "ollama", StrictOllama),
@@ -102,6 +118,11 @@ class GatewayStack:
         # Google's SDK writes bytes in the other alphabet of base64.
         of_turn = [text + text.replace("-", "+").replace("_", "/") for text in of_turn]
         return bool(of_turn) and upstream_.state(THOUGHTS[number], tool) in of_turn[-1]
+
+    def schema_was_sent(self, upstream: str) -> bool:
+        """Return whether every request for JSON was sent with its schema."""
+        bodies = [request.raw for request in self.servers[upstream].requests]
+        return all(b"country" in body for body in bodies if AS_JSON.encode() in body)
 
     def teach(self, shell: tuple[str, str] | None) -> None:
         """Clear the recorded requests, and script the responses for an agent with this tool."""
@@ -140,6 +161,10 @@ def _script_responses(server: Any, shell: tuple[str, str] | None) -> None:
     server.script.on(
         "weather in Paris and Rome", ScriptedResponse(text="I look.", calls=cities, then=then)
     )
+    server.script.on(AS_JSON, ScriptedResponse(text=json.dumps(PLACE_OBJECT)))
+    for name in OBJECT_TOOLS:
+        call = Call(name, PLACE_OBJECT, "toolu_place")
+        server.script.on(f"Describe Paris by calling {name}.", ScriptedResponse(calls=(call,)))
     for prompt, thought in zip(PROMPTS, THOUGHTS, strict=True):
         call = _weather_call(prompt.split()[-1], shell)
         server.script.on(prompt, ScriptedResponse(reasoning=thought, calls=(call,), then=then))

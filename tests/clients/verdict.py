@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.clients.upstreams import HELLO
+from tests.clients.upstreams import HELLO, PLACE_OBJECT
 
 
 def find_fault(scenario: str, recorded: dict[str, Any]) -> str:
@@ -34,5 +34,6 @@ _RIGHT: dict[str, Any] = {
     "tools": _names_both_cities,
     "thinking": _turns,
     "memory": bool,
+    "structured": lambda objects: objects and all(place == PLACE_OBJECT for place in objects),
     "embed": lambda lengths: lengths == [4, 4],
 }

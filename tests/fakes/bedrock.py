@@ -27,6 +27,8 @@ _KIND = "application/vnd.amazon.eventstream"
 class StrictBedrock(Server):
     """A server of Converse, ConverseStream and CountTokens, for bearer keys and signatures."""
 
+    key = BEARER
+
     def __init__(self) -> None:
         super().__init__()
         self.script = Script()

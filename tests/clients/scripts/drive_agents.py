@@ -16,7 +16,18 @@ from agents import (
 )
 from openai import AsyncOpenAI
 from openai.types.shared import Reasoning
-from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
+from pydantic import BaseModel
+from scenarios import (
+    AS_JSON,
+    BASE,
+    BOTH_CITIES,
+    HELLO,
+    KEY,
+    VARIANT,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 set_tracing_disabled(disabled=True)
 KINDS: dict[str, Any] = {
@@ -24,6 +35,13 @@ KINDS: dict[str, Any] = {
     "responses": OpenAIResponsesModel,
     "socket": OpenAIResponsesWSModel,
 }
+
+
+class Place(BaseModel):
+    """A city and its country."""
+
+    city: str
+    country: str
 
 
 @function_tool
@@ -81,5 +99,10 @@ async def thinking(model: str) -> list[str]:
     return [str(first.final_output), str(second.final_output)]
 
 
+async def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    return [dict((await Runner.run(agent(model, output_type=Place), AS_JSON)).final_output)]
+
+
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking)
+    main(text=text, stream=stream, tools=tools, thinking=thinking, structured=structured)

@@ -1,6 +1,7 @@
 // Anthropic's SDK for JavaScript: streams through its helper, and tools through its tool runner.
 import Anthropic from "@anthropic-ai/sdk";
-import { BOTH_CITIES, HELLO, base, key, main, reasoningPrompts, weather } from "./scenarios.mjs";
+import { jsonSchemaOutputFormat } from "@anthropic-ai/sdk/helpers/json-schema";
+import { AS_JSON, BOTH_CITIES, HELLO, PLACE, base, key, main, reasoningPrompts, weather } from "./scenarios.mjs";
 
 const client = new Anthropic({ baseURL: base, apiKey: key, maxRetries: 0 });
 const input_schema = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
@@ -26,6 +27,12 @@ await main({
   },
   tools: async (model) =>
     textOf(await client.beta.messages.toolRunner({ ...asked(model, BOTH_CITIES), tools: [get_weather] })),
+  structured: async (model) => {
+    const output_config = { format: jsonSchemaOutputFormat(PLACE) };
+    const params = { ...asked(model, AS_JSON), output_config };
+    const messages = [await client.messages.parse(params), await client.messages.stream(params).finalMessage()];
+    return messages.map((message) => message.parsed_output);
+  },
   thinking: async (model) => {
     const told = [];
     let messages = [];

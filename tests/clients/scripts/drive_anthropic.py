@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import anthropic
+from pydantic import BaseModel
 from scenarios import (
+    AS_JSON,
     BASE,
     BOTH_CITIES,
     CITY,
@@ -20,6 +22,13 @@ from scenarios import (
 
 client = anthropic.Anthropic(base_url=BASE, api_key=KEY, max_retries=0)
 TOOLS: Any = [{"name": TOOL, "description": TOOL_DESCRIPTION, "input_schema": CITY}]
+
+
+class Place(BaseModel):
+    """A city and its country."""
+
+    city: str
+    country: str
 
 
 def text(model: str) -> str:
@@ -44,6 +53,15 @@ def thinking(model: str) -> list[str]:
     history: list[Any] = []
     more = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
     return [turn(model, history, prompt, more) for prompt in reasoning_prompts(model)]
+
+
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    params: Any = {"model": model, "max_tokens": 100, "messages": [user(AS_JSON)]}
+    with client.messages.stream(output_format=Place, **params) as events:
+        streamed = events.get_final_message()
+    messages = (client.messages.parse(output_format=Place, **params), streamed)
+    return [dict(message.parsed_output or {}) for message in messages]
 
 
 def user(content: Any) -> Any:
@@ -76,4 +94,4 @@ def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> s
 
 
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking)
+    main(text=text, stream=stream, tools=tools, thinking=thinking, structured=structured)

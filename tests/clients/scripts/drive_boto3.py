@@ -9,11 +9,13 @@ import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
 from scenarios import (
+    AS_JSON,
     BASE,
     BOTH_CITIES,
     CITY,
     HELLO,
     KEY,
+    PLACE,
     TOOL,
     TOOL_DESCRIPTION,
     main,
@@ -61,6 +63,17 @@ def thinking(model: str) -> list[str]:
     return [turn(model, history, prompt, more) for prompt in reasoning_prompts(model)]
 
 
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    structure = {"jsonSchema": {"schema": json.dumps(PLACE), "name": "place"}}
+    response = client.converse(
+        modelId=model,
+        messages=[user({"text": AS_JSON})],
+        outputConfig={"textFormat": {"type": "json_schema", "structure": structure}},
+    )
+    return [json.loads(message_text(response["output"]["message"]))]
+
+
 def user(*blocks: dict[str, Any]) -> dict[str, Any]:
     """Return a user message."""
     return {"role": "user", "content": list(blocks)}
@@ -92,4 +105,4 @@ def result(call: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking)
+    main(text=text, stream=stream, tools=tools, thinking=thinking, structured=structured)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, ResultMessage
-from scenarios import BASE, BOTH_CITIES, HELLO, KEY, main, reasoning_prompts
+from scenarios import BASE, BOTH_CITIES, HELLO, KEY, PLACE, by_call, main, reasoning_prompts
 
 
-def options(model: str) -> Any:
+def options(model: str, **more: Any) -> Any:
     """Return the options to run as root, without a terminal and on loopback only."""
     work = tempfile.mkdtemp(prefix="work-", dir=Path.home())
     env = {
@@ -25,7 +25,7 @@ def options(model: str) -> Any:
         "DISABLE_AUTOUPDATER": "1",
     }
     return ClaudeAgentOptions(
-        env=env, model=model, cwd=work, setting_sources=[], allowed_tools=["Bash"]
+        env=env, model=model, cwd=work, setting_sources=[], allowed_tools=["Bash"], **more
     )
 
 
@@ -57,5 +57,14 @@ async def thinking(model: str) -> list[str]:
     return await turns(model, *reasoning_prompts(model))
 
 
+async def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    output_format = {"type": "json_schema", "schema": PLACE}
+    async with ClaudeSDKClient(options(model, output_format=output_format)) as session:
+        await session.query(by_call("StructuredOutput"))
+        results = [m async for m in session.receive_response() if isinstance(m, ResultMessage)]
+    return [results[-1].structured_output]
+
+
 if __name__ == "__main__":
-    main(text=text, tools=tools, thinking=thinking)
+    main(text=text, tools=tools, thinking=thinking, structured=structured)

@@ -7,8 +7,20 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from scenarios import BASE, BOTH_CITIES, HELLO, KEY, REQUEST, VARIANT, main, reasoning_prompts
+from scenarios import (
+    AS_JSON,
+    BASE,
+    BOTH_CITIES,
+    HELLO,
+    KEY,
+    PLACE,
+    REQUEST,
+    VARIANT,
+    main,
+    reasoning_prompts,
+)
 
 CODEX = Path(REQUEST["modules"]) / "node_modules" / ".bin" / "codex"
 SOCKET = "true" if VARIANT == "socket" else "false"
@@ -24,9 +36,12 @@ SETTINGS = {
 UNATTENDED = ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
 
 
-def run_codex(home: Path, model: str, prompt: str, *, thread: str = "") -> tuple[str, str]:
+def run_codex(
+    home: Path, model: str, prompt: str, *options: str, thread: str = ""
+) -> tuple[str, str]:
     """Return its last message and its thread; `thread` resumes an earlier one."""
     command = [str(CODEX), "exec", *(["resume"] if thread else []), *UNATTENDED, "-m", model]
+    command += options
     for name, value in SETTINGS.items():
         command += ["-c", f"{name}={value}"]
     work = home / "work"
@@ -72,5 +87,15 @@ def thinking(model: str) -> list[str]:
     return [first, run_codex(home_directory, model, prompts[1], thread=thread)[0]]
 
 
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    home_directory = home()
+    schema = home_directory / "schema.json"
+    schema.write_text(json.dumps(PLACE))
+    return [
+        json.loads(run_codex(home_directory, model, AS_JSON, "--output-schema", str(schema))[0])
+    ]
+
+
 if __name__ == "__main__":
-    main(text=text, tools=tools, thinking=thinking)
+    main(text=text, tools=tools, thinking=thinking, structured=structured)

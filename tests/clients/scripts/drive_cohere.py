@@ -7,11 +7,13 @@ from typing import Any
 
 import cohere
 from scenarios import (
+    AS_JSON,
     BASE,
     BOTH_CITIES,
     CITY,
     HELLO,
     KEY,
+    PLACE,
     TOOL,
     TOOL_DESCRIPTION,
     main,
@@ -49,6 +51,13 @@ def thinking(model: str) -> list[str]:
     ]
 
 
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    response_format: Any = {"type": "json_object", "json_schema": PLACE}
+    response = client.chat(model=model, messages=[user(AS_JSON)], response_format=response_format)
+    return [json.loads(message_text(response.message))]
+
+
 def embed(model: str) -> list[int]:
     """Return the lengths of the vectors of two texts."""
     response = client.embed(model=model, texts=["a", "bbb"], input_type="search_document")
@@ -80,4 +89,11 @@ def turn(model: str, history: list[Any], prompt: str, **more: Any) -> str:
 
 
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking, embed=embed)
+    main(
+        text=text,
+        stream=stream,
+        tools=tools,
+        thinking=thinking,
+        structured=structured,
+        embed=embed,
+    )

@@ -1,6 +1,6 @@
 // Google's SDK for JavaScript, which runs the tools of a request itself.
 import { GoogleGenAI } from "@google/genai";
-import { BOTH_CITIES, HELLO, base, key, main, reasoningPrompts, weather } from "./scenarios.mjs";
+import { AS_JSON, BOTH_CITIES, HELLO, PLACE, base, key, main, reasoningPrompts, weather } from "./scenarios.mjs";
 
 const client = new GoogleGenAI({ apiKey: key, httpOptions: { baseUrl: base } });
 const parametersJsonSchema = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
@@ -22,6 +22,10 @@ await main({
   },
   tools: async (model) =>
     (await client.models.generateContent({ model, contents: BOTH_CITIES, config: { tools: [tool] } })).text,
+  structured: async (model) => {
+    const config = { responseMimeType: "application/json", responseJsonSchema: PLACE };
+    return [JSON.parse((await client.models.generateContent({ model, contents: AS_JSON, config })).text)];
+  },
   thinking: async (model) => {
     const config = { tools: [tool], thinkingConfig: { includeThoughts: true } };
     const chat = client.chats.create({ model, config });

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any, cast
+
 from google import genai
 from google.genai import types
-from scenarios import BASE, BOTH_CITIES, HELLO, KEY, main, reasoning_prompts, weather
+from pydantic import BaseModel
+from scenarios import (
+    AS_JSON,
+    BASE,
+    BOTH_CITIES,
+    HELLO,
+    KEY,
+    PLACE,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 options = types.HttpOptions(base_url=BASE)
 client = genai.Client(api_key=KEY, vertexai=False, http_options=options)
+
+
+class Place(BaseModel):
+    """A city and its country."""
+
+    city: str
+    country: str
 
 
 def get_weather(city: str) -> str:
@@ -40,5 +61,21 @@ def thinking(model: str) -> list[str]:
     return [chat.send_message(prompt).text or "" for prompt in reasoning_prompts(model)]
 
 
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    config = types.GenerateContentConfig(
+        response_mime_type="application/json", response_schema=Place
+    )
+    response = client.models.generate_content(model=model, contents=AS_JSON, config=config)
+    config = types.GenerateContentConfig(
+        response_mime_type="application/json", response_json_schema=PLACE
+    )
+    chunks = client.models.generate_content_stream(model=model, contents=AS_JSON, config=config)
+    return [
+        dict(cast("BaseModel", response.parsed)),
+        json.loads("".join(chunk.text or "" for chunk in chunks)),
+    ]
+
+
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking)
+    main(text=text, stream=stream, tools=tools, thinking=thinking, structured=structured)

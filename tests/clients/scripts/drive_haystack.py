@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -9,9 +10,27 @@ from haystack.components.agents import Agent
 from haystack.dataclasses import ChatMessage, StreamingChunk
 from haystack.tools import tool
 from haystack.utils import Secret
-from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
+from pydantic import BaseModel
+from scenarios import (
+    AS_JSON,
+    BASE,
+    BOTH_CITIES,
+    HELLO,
+    KEY,
+    VARIANT,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 SECRET = Secret.from_token(KEY)
+
+
+class Place(BaseModel):
+    """A city and its country."""
+
+    city: str
+    country: str
 
 
 @tool
@@ -89,5 +108,13 @@ def thinking(model: str) -> list[str]:
     return told
 
 
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    option = "text_format" if VARIANT == "responses" else "response_format"
+    message = ChatMessage.from_user(AS_JSON)
+    replies = generator(model).run([message], generation_kwargs={option: Place})["replies"]
+    return [json.loads(replies[0].text)]
+
+
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking)
+    main(text=text, stream=stream, tools=tools, thinking=thinking, structured=structured)

@@ -5,7 +5,7 @@ import { tool } from "@langchain/core/tools";
 import { ChatGoogleGenerativeAI } from "@langchain/google-genai";
 import { ChatOpenAI } from "@langchain/openai";
 import { createAgent } from "langchain";
-import { BOTH_CITIES, HELLO, base, key, main, reasoningPrompts, variant, weather } from "./scenarios.mjs";
+import { AS_JSON, BOTH_CITIES, HELLO, PLACE, base, byCall, key, main, reasoningPrompts, variant, weather } from "./scenarios.mjs";
 
 const shared = (model) => ({ model, apiKey: key, maxRetries: 0 });
 const openai = (model) => ({ ...shared(model), configuration: { baseURL: `${base}/v1` } });
@@ -52,6 +52,15 @@ await main({
   tools: async (model) => {
     const { messages } = await agent(model).invoke({ messages: [new HumanMessage(BOTH_CITIES)] });
     return messages.at(-1).text;
+  },
+  structured: async (model) => {
+    const prompts = { jsonSchema: AS_JSON, functionCalling: byCall("extract") };
+    const objects = [];
+    for (const [method, prompt] of Object.entries(prompts)) {
+      const how = { method, name: "extract", ...(variant !== "anthropic" && { strict: true }) };
+      objects.push(await models[variant](model).withStructuredOutput(PLACE, how).invoke(prompt));
+    }
+    return objects;
   },
   thinking: async (model) => {
     const told = [];

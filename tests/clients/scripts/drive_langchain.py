@@ -6,7 +6,26 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
-from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
+from pydantic import BaseModel
+from scenarios import (
+    AS_JSON,
+    BASE,
+    BOTH_CITIES,
+    HELLO,
+    KEY,
+    VARIANT,
+    by_call,
+    main,
+    reasoning_prompts,
+    weather,
+)
+
+
+class Place(BaseModel):
+    """A city and its country."""
+
+    city: str
+    country: str
 
 
 @tool
@@ -58,6 +77,15 @@ def thinking(model: str) -> list[str]:
     return [turn(agent, history, prompt) for prompt in reasoning_prompts(model)]
 
 
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    prompts = {"json_schema": AS_JSON, "function_calling": by_call("Place")}
+    return [
+        dict(chat(model).with_structured_output(Place, method=method).invoke(prompt))
+        for method, prompt in prompts.items()
+    ]
+
+
 def embed(model: str) -> list[int]:
     """Return the lengths of the vectors of two texts."""
     from langchain_openai import OpenAIEmbeddings
@@ -82,4 +110,11 @@ def turn(agent: Any, history: list[Any], prompt: str) -> str:
 
 
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking, embed=embed)
+    main(
+        text=text,
+        stream=stream,
+        tools=tools,
+        thinking=thinking,
+        structured=structured,
+        embed=embed,
+    )

@@ -5,12 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from langchain.agents import create_agent
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.messages import AIMessageChunk
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
-from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
+from pydantic import BaseModel
+from scenarios import (
+    AS_JSON,
+    BASE,
+    BOTH_CITIES,
+    HELLO,
+    KEY,
+    VARIANT,
+    by_call,
+    main,
+    reasoning_prompts,
+    weather,
+)
 
 THREAD: Any = {"configurable": {"thread_id": "1"}}
+
+
+class Place(BaseModel):
+    """A city and its country."""
+
+    city: str
+    country: str
 
 
 @tool
@@ -19,7 +39,7 @@ def get_weather(city: str) -> str:
     return weather(city)
 
 
-def agent(model: str, *, thinks: bool = False) -> Any:
+def agent(model: str, *, thinks: bool = False, response_format: Any = None) -> Any:
     """Return an agent with the chat model of this variant."""
     more: dict[str, Any] = {}
     if VARIANT == "google":
@@ -44,7 +64,11 @@ def agent(model: str, *, thinks: bool = False) -> Any:
             **more,
         )
     return create_agent(
-        chat, [get_weather], system_prompt="Be brief.", checkpointer=InMemorySaver()
+        chat,
+        [get_weather],
+        system_prompt="Be brief.",
+        checkpointer=InMemorySaver(),
+        response_format=response_format,
     )
 
 
@@ -75,9 +99,19 @@ def thinking(model: str) -> list[str]:
     return last_texts
 
 
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    strategies = ((ProviderStrategy(Place), AS_JSON), (ToolStrategy(Place), by_call("Place")))
+    states = [
+        agent(model, response_format=strategy).invoke(_user(prompt), THREAD)
+        for strategy, prompt in strategies
+    ]
+    return [dict(state["structured_response"]) for state in states]
+
+
 def _user(content: str) -> Any:
     return {"messages": [{"role": "user", "content": content}]}
 
 
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking)
+    main(text=text, stream=stream, tools=tools, thinking=thinking, structured=structured)

@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 import litellm
+from pydantic import BaseModel
 from scenarios import (
+    AS_JSON,
     BASE,
     BOTH_CITIES,
     CITY,
@@ -24,6 +26,13 @@ FUNCTION = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 # `anthropic/` appends /v1/messages itself; the others expect the base with /v1.
 ADDRESS = BASE if VARIANT == "anthropic" else f"{BASE}/v1"
+
+
+class Place(BaseModel):
+    """A city and its country."""
+
+    city: str
+    country: str
 
 
 def complete(model: str, messages: list[Any], **more: Any) -> Any:
@@ -59,6 +68,12 @@ def thinking(model: str) -> list[str]:
     return [turn(model, history, prompt, more) for prompt in reasoning_prompts(model)]
 
 
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    response = complete(model, [user(AS_JSON)], response_format=Place)
+    return [json.loads(response.choices[0].message.content)]
+
+
 def user(content: str) -> dict[str, Any]:
     """Return a user message."""
     return {"role": "user", "content": content}
@@ -79,4 +94,4 @@ def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> s
 
 
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking)
+    main(text=text, stream=stream, tools=tools, thinking=thinking, structured=structured)

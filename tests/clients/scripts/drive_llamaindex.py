@@ -8,7 +8,26 @@ from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.tools import FunctionTool
-from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
+from pydantic import BaseModel
+from scenarios import (
+    AS_JSON,
+    BASE,
+    BOTH_CITIES,
+    HELLO,
+    KEY,
+    VARIANT,
+    by_call,
+    main,
+    reasoning_prompts,
+    weather,
+)
+
+
+class Place(BaseModel):
+    """A city and its country."""
+
+    city: str
+    country: str
 
 
 def get_weather(city: str) -> str:
@@ -60,6 +79,21 @@ async def thinking(model: str) -> list[str]:
     return await turns(llm(model, thinks=True), reasoning_prompts(model))
 
 
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    prompt = AS_JSON if enforces_schemas(model) else by_call("Place")
+    return [dict(llm(model).as_structured_llm(Place).chat([ChatMessage(prompt)]).raw)]
+
+
+def enforces_schemas(model: str) -> bool:
+    """Return whether LlamaIndex sends this model a schema for its text, and not a tool."""
+    if VARIANT == "anthropic":
+        from llama_index.llms.anthropic.utils import is_anthropic_structured_output_supported
+
+        return bool(is_anthropic_structured_output_supported(model))
+    return VARIANT == "openai"
+
+
 async def turns(model: Any, prompts: list[str]) -> list[str]:
     """Return the responses of an agent with the tool, turn by turn."""
     tool = FunctionTool.from_defaults(get_weather)
@@ -69,4 +103,4 @@ async def turns(model: Any, prompts: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking)
+    main(text=text, stream=stream, tools=tools, thinking=thinking, structured=structured)

@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 from mistralai.client import Mistral
+from pydantic import BaseModel
 from scenarios import (
+    AS_JSON,
     BASE,
     BOTH_CITIES,
     CITY,
@@ -22,6 +24,13 @@ from scenarios import (
 client = Mistral(api_key=KEY, server_url=BASE)
 FUNCTION = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]
+
+
+class Place(BaseModel):
+    """A city and its country."""
+
+    city: str
+    country: str
 
 
 def text(model: str) -> str:
@@ -61,6 +70,12 @@ def thinking(model: str) -> list[str]:
         turn(model, history, prompt, {"reasoning_effort": "high"})
         for prompt in reasoning_prompts(model)
     ]
+
+
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    completion = client.chat.parse(Place, model=model, messages=[user(AS_JSON)])
+    return [dict(completion.choices[0].message.parsed)]
 
 
 def embed(model: str) -> list[int]:
@@ -103,4 +118,11 @@ def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> s
 
 
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking, embed=embed)
+    main(
+        text=text,
+        stream=stream,
+        tools=tools,
+        thinking=thinking,
+        structured=structured,
+        embed=embed,
+    )

@@ -1,6 +1,6 @@
 // The official `ollama` client on Node.
 import { Ollama } from "ollama";
-import { BOTH_CITIES, HELLO, base, key, main, reasoningPrompts, weather } from "./scenarios.mjs";
+import { AS_JSON, BOTH_CITIES, HELLO, PLACE, base, key, main, reasoningPrompts, weather } from "./scenarios.mjs";
 
 const client = new Ollama({ host: base, headers: { Authorization: `Bearer ${key}` } });
 const tools = [
@@ -39,6 +39,10 @@ await main({
     return pieces;
   },
   tools: (model) => turn(model, [], BOTH_CITIES, {}),
+  structured: async (model) => {
+    const { message } = await client.chat({ model, messages: [user(AS_JSON)], format: PLACE });
+    return [JSON.parse(message.content)];
+  },
   thinking: async (model) => {
     const messages = [];
     const told = [];

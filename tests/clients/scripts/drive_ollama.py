@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import ollama
 from scenarios import (
+    AS_JSON,
     BASE,
     BOTH_CITIES,
     CITY,
     HELLO,
     KEY,
+    PLACE,
     TOOL,
     TOOL_DESCRIPTION,
     main,
@@ -45,6 +48,11 @@ def thinking(model: str) -> list[str]:
     return [turn(model, history, prompt, think=True) for prompt in reasoning_prompts(model)]
 
 
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    return [json.loads(client.chat(model, [user(AS_JSON)], format=PLACE).message.content or "")]
+
+
 def embed(model: str) -> list[int]:
     """Return the lengths of the vectors of two texts."""
     return [len(vector) for vector in client.embed(model, ["a", "bbb"]).embeddings]
@@ -72,4 +80,11 @@ def turn(model: str, history: list[Any], prompt: str, *, think: bool | None) -> 
 
 
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking, embed=embed)
+    main(
+        text=text,
+        stream=stream,
+        tools=tools,
+        thinking=thinking,
+        structured=structured,
+        embed=embed,
+    )

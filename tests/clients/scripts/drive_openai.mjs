@@ -1,6 +1,6 @@
 // OpenAI's SDK for JavaScript: streams through its helpers, and tools through `runTools`.
 import OpenAI from "openai";
-import { BOTH_CITIES, HELLO, base, key, main, reasoningPrompts, variant, weather } from "./scenarios.mjs";
+import { AS_JSON, BOTH_CITIES, HELLO, PLACE, base, key, main, reasoningPrompts, variant, weather } from "./scenarios.mjs";
 
 const client = new OpenAI({ baseURL: `${base}/v1`, apiKey: key, maxRetries: 0 });
 const city = {
@@ -22,6 +22,15 @@ const chat = {
     stream.on("content", (piece) => pieces.push(piece));
     await stream.done();
     return pieces;
+  },
+  structured: async (model) => {
+    const response_format = { type: "json_schema", json_schema: { name: "place", strict: true, schema: PLACE } };
+    const asked = { model, messages: [{ role: "user", content: AS_JSON }], response_format };
+    const completions = [
+      await client.chat.completions.parse(asked),
+      await client.chat.completions.stream(asked).finalChatCompletion(),
+    ];
+    return completions.map((completion) => completion.choices[0].message.parsed);
   },
   tools: async (model) => {
     const runner = chatRunner(model, [{ role: "user", content: BOTH_CITIES }]);
@@ -53,6 +62,12 @@ const responses = {
     stream.on("response.output_text.delta", (event) => pieces.push(event.delta));
     await stream.finalResponse();
     return pieces;
+  },
+  structured: async (model) => {
+    const format = { type: "json_schema", name: "place", strict: true, schema: PLACE };
+    const asked = { model, input: AS_JSON, text: { format } };
+    const responses = [await client.responses.parse(asked), await client.responses.stream(asked).finalResponse()];
+    return responses.map((response) => response.output_parsed);
   },
   tools: async (model) => await turn(model, [], BOTH_CITIES),
   thinking: async (model) => {

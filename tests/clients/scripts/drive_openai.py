@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 import openai
+from pydantic import BaseModel
 from scenarios import (
+    AS_JSON,
     BASE,
     BOTH_CITIES,
     CITY,
@@ -24,6 +26,13 @@ client = openai.OpenAI(base_url=f"{BASE}/v1", api_key=KEY, max_retries=0)
 FUNCTION: Any = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 CHAT_TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 TOOLS: Any = [{"type": "function", "strict": False, **FUNCTION}]
+
+
+class Place(BaseModel):
+    """A city and its country."""
+
+    city: str
+    country: str
 
 
 def text(model: str) -> str:
@@ -65,6 +74,22 @@ def thinking(model: str) -> list[str]:
         chat_turn(model, history, prompt, {"reasoning_effort": "high"})
         for prompt in reasoning_prompts(model)
     ]
+
+
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    if VARIANT == "responses":
+        response = client.responses.parse(model=model, input=AS_JSON, text_format=Place)
+        with client.responses.stream(
+            model=model, input=AS_JSON, text_format=Place
+        ) as response_events:
+            streamed_response = response_events.get_final_response()
+        return [dict(p) for p in (response.output_parsed, streamed_response.output_parsed) if p]
+    params: Any = {"model": model, "messages": [user(AS_JSON)], "response_format": Place}
+    with client.chat.completions.stream(**params) as events:
+        streamed = events.get_final_completion()
+    completions = (client.chat.completions.parse(**params), streamed)
+    return [dict(c.choices[0].message.parsed or {}) for c in completions]
 
 
 def embed(model: str) -> list[int]:
@@ -113,4 +138,11 @@ def responses_turn(model: str, history: list[Any], prompt: str, more: dict[str, 
 
 
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking, embed=embed)
+    main(
+        text=text,
+        stream=stream,
+        tools=tools,
+        thinking=thinking,
+        structured=structured,
+        embed=embed,
+    )

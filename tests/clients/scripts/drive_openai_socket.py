@@ -8,11 +8,13 @@ from typing import Any
 
 import openai
 from scenarios import (
+    AS_JSON,
     BASE,
     BOTH_CITIES,
     CITY,
     HELLO,
     KEY,
+    PLACE,
     TOOL,
     TOOL_DESCRIPTION,
     main,
@@ -103,5 +105,13 @@ def thinking(model: str) -> list[str]:
         return [talk.turn(prompt, reasoning=more) for prompt in reasoning_prompts(model)]
 
 
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    text_format = {"type": "json_schema", "name": "place", "strict": True, "schema": PLACE}
+    with client.responses.connect() as connection:
+        response = Conversation(connection, model).ask(AS_JSON, text={"format": text_format})
+    return [json.loads(response.output_text)]
+
+
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking)
+    main(text=text, stream=stream, tools=tools, thinking=thinking, structured=structured)

@@ -4,8 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic_ai import Agent, ModelSettings
-from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
+from pydantic import BaseModel
+from pydantic_ai import Agent, ModelSettings, NativeOutput, ToolOutput
+from scenarios import (
+    AS_JSON,
+    BASE,
+    BOTH_CITIES,
+    HELLO,
+    KEY,
+    VARIANT,
+    by_call,
+    main,
+    reasoning_prompts,
+    weather,
+)
+
+
+class Place(BaseModel):
+    """A city and its country."""
+
+    city: str
+    country: str
 
 
 def get_weather(city: str) -> str:
@@ -76,5 +95,16 @@ async def thinking(model: str) -> list[str]:
     return [str(first.output), str(second.output)]
 
 
+async def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    prompts: Any = [(ToolOutput(Place), by_call("final_result"))]
+    if VARIANT != "anthropic" or "claude" in model:
+        prompts.append((NativeOutput(Place), AS_JSON))
+    return [
+        dict((await agent(model, output_type=output).run(prompt)).output)
+        for output, prompt in prompts
+    ]
+
+
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking)
+    main(text=text, stream=stream, tools=tools, thinking=thinking, structured=structured)

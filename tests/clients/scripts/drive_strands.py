@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, reasoning_prompts, weather
+from pydantic import BaseModel
+from scenarios import (
+    BASE,
+    BOTH_CITIES,
+    HELLO,
+    KEY,
+    VARIANT,
+    by_call,
+    main,
+    reasoning_prompts,
+    weather,
+)
 from strands import Agent, tool
 
 BEARER = {"Authorization": f"Bearer {KEY}"}
+
+
+class Place(BaseModel):
+    """A city and its country."""
+
+    city: str
+    country: str
 
 
 @tool
@@ -68,5 +86,11 @@ def thinking(model: str) -> list[str]:
     return [str(thinker(prompt)) for prompt in reasoning_prompts(model)]
 
 
+def structured(model: str) -> list[Any]:
+    """Return the objects of structured output."""
+    result = agent(model)(by_call("Place"), structured_output_model=Place)
+    return [dict(result.structured_output)]
+
+
 if __name__ == "__main__":
-    main(text=text, stream=stream, tools=tools, thinking=thinking)
+    main(text=text, stream=stream, tools=tools, thinking=thinking, structured=structured)

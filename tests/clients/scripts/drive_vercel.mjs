@@ -6,9 +6,9 @@ import { createGoogleGenerativeAI } from "@ai-sdk/google";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { createXai } from "@ai-sdk/xai";
-import { generateText, isStepCount, stepCountIs, streamText, tool } from "ai";
+import { generateText, isStepCount, Output, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
-import { BOTH_CITIES, HELLO, base, key, main, reasoningPrompts, variant, weather } from "./scenarios.mjs";
+import { AS_JSON, BOTH_CITIES, HELLO, base, key, main, reasoningPrompts, variant, weather } from "./scenarios.mjs";
 
 const openai = createOpenAI({ baseURL: `${base}/v1`, apiKey: key });
 const providers = {
@@ -19,7 +19,12 @@ const providers = {
   cohere: createCohere({ baseURL: `${base}/v2`, apiKey: key }),
   bedrock: createAmazonBedrock({ baseURL: base, apiKey: key, region: "us-east-1" }),
   xai: createXai({ baseURL: `${base}/v1`, apiKey: key }),
-  compatible: createOpenAICompatible({ name: "dragoman", baseURL: `${base}/v1`, apiKey: key }),
+  compatible: createOpenAICompatible({
+    name: "dragoman",
+    baseURL: `${base}/v1`,
+    apiKey: key,
+    supportsStructuredOutputs: true,
+  }),
 };
 // The words by which each provider is asked to think.
 const thinks = {
@@ -51,6 +56,8 @@ const agent = (model) => ({
   stopWhen: (isStepCount ?? stepCountIs)(4),
 });
 
+const place = () => Output.object({ schema: z.object({ city: z.string(), country: z.string() }) });
+
 await main({
   text: async (model) => (await generateText({ ...asked(model), prompt: HELLO })).text,
   stream: async (model) => {
@@ -60,6 +67,13 @@ await main({
     return pieces;
   },
   tools: async (model) => (await generateText({ ...agent(model), prompt: BOTH_CITIES })).text,
+  structured: async (model) => {
+    const stream = streamText({ ...asked(model), prompt: AS_JSON, output: place() });
+    return [
+      (await generateText({ ...asked(model), prompt: AS_JSON, output: place() })).output,
+      await stream.output,
+    ];
+  },
   thinking: async (model) => {
     const messages = [];
     const told = [];

@@ -3,6 +3,14 @@ const request = JSON.parse(process.argv[2]);
 export const { base, key, variant } = request;
 export const HELLO = "Hello there";
 export const BOTH_CITIES = "What is the weather in Paris and Rome?";
+export const AS_JSON = "Describe Paris as JSON";
+export const byCall = (tool) => `Describe Paris by calling ${tool}.`;
+export const PLACE = {
+  type: "object",
+  properties: { city: { type: "string" }, country: { type: "string" } },
+  required: ["city", "country"],
+  additionalProperties: false,
+};
 export const reasoningPrompts = (model) =>
   ["Oslo", "Lima"].map((city) => `Think about the weather in ${city}, ${model}`);
 export const weather = ({ city }) => `sun in ${city}`;

@@ -21,6 +21,7 @@ VARIANT: str = REQUEST["variant"]
 
 HELLO = "Hello there"
 BOTH_CITIES = "What is the weather in Paris and Rome?"
+AS_JSON = "Describe Paris as JSON"
 TOOL = "get_weather"
 TOOL_DESCRIPTION = "The weather of a city"
 CITY = {
@@ -28,6 +29,19 @@ CITY = {
     "properties": {"city": {"type": "string", "description": "Its name"}},
     "required": ["city"],
 }
+
+
+PLACE = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "country": {"type": "string"}},
+    "required": ["city", "country"],
+    "additionalProperties": False,
+}
+
+
+def by_call(tool: str) -> str:
+    """Return the prompt that is answered with a call of a tool whose arguments are the object."""
+    return f"Describe Paris by calling {tool}."
 
 
 def reasoning_prompts(model: str) -> list[str]:
