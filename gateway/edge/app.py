@@ -39,6 +39,7 @@ from gateway.edge.bedrock_listing import bedrock_model_entry, bedrock_models_pag
 from gateway.edge.cohere_listing import cohere_model_entry, cohere_models_page
 from gateway.edge.google_listing import google_model_entry, google_models_page
 from gateway.edge.listing import model_entry, models_page
+from gateway.edge.mistral_listing import mistral_model_entry, mistral_models_page
 from gateway.edge.refusals import realtime_refusal
 from gateway.framing.headers import JSON_HEADER
 from gateway.relay.event_loop import offload
@@ -60,8 +61,9 @@ Scope = dict[str, Any]
 _RUN_ID = uuid.uuid4().hex[:22]
 _REQUEST_NUMBERS = itertools.count(1)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
-# Dialects with their own format of model lists: a page, and one entry.
+# Dialects with their own format of model lists, and Mistral's: a page, and one entry.
 _MODEL_LISTS = {
+    "mistral": (mistral_models_page, mistral_model_entry),
     "gemini": (google_models_page, google_model_entry),
     "bedrock_converse": (bedrock_models_page, bedrock_model_entry),
     "cohere": (cohere_models_page, cohere_model_entry),
@@ -555,7 +557,9 @@ def _simple_content(
     snapshot = runtime.snapshot
     key = authenticate(runtime, snapshot, scope["headers"], scope.get("query_string", b""))
     query = scope.get("query_string", b"").decode("latin-1")
-    renderers = _MODEL_LISTS.get(endpoints.dialect_of(scope["path"], headers))
+    is_mistral = headers.get("user-agent", "").startswith("mistral-client-")
+    list_format = "mistral" if is_mistral else endpoints.dialect_of(scope["path"], headers)
+    renderers = _MODEL_LISTS.get(list_format)
     if renderers is not None:
         render_page, render_model = renderers
         content = (

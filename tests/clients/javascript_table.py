@@ -141,7 +141,7 @@ JAVASCRIPT_CLIENTS: dict[str, Client] = {
         modules=LANGCHAIN_JS,
         names=REASONING_NAMES,
         notes=f"{LANGCHAIN_JS_REASONING} Without `zdrEnabled: true` and `modelKwargs: {{ include: "
-        '["reasoning.encrypted_content"] }}`, reasoning is not sent back.',
+        '["reasoning.encrypted_content"] }`, reasoning is not sent back.',
     ),
     "langchain-js-anthropic": Client(
         "LangChain.js `ChatAnthropic`",

@@ -20,7 +20,8 @@ API formats: {upstreams}. Replace `URL` with the gateway's address without a tra
 The tests cover a complete response (text), a streamed one (stream), two parallel tool calls and
 their results (tools), and two turns of a conversation, each with reasoning and a tool call
 (thinking), and an object by a schema (structured): as JSON and, where the client also knows this
-way, as the arguments of a tool. For providers that require reasoning state together with the tool result, the thinking
+way, as the arguments of a tool. The list of models (models) is tested where its format is the
+client's own. For providers that require reasoning state together with the tool result, the thinking
 test checks that they receive it, through the client if it can carry the state, otherwise through
 the gateway's storage.
 

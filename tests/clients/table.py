@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from tests.clients.client import (
+    ALL,
     ANTHROPIC_KEY,
     CHAT,
     EVERY,
@@ -173,6 +174,7 @@ CLIENTS: dict[str, Client] = {
         '`server_url="URL"`',
         "`MISTRAL_API_KEY`",
         packages=("mistralai>=3.7,<4",),
+        scenarios=(*ALL, "models"),
         notes=f"Uses `/v1/chat/completions`. {WHOLE_CALLS}",
     ),
     "mistralai-embed": Client(

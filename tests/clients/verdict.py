@@ -34,6 +34,7 @@ _RIGHT: dict[str, Any] = {
     "tools": _names_both_cities,
     "thinking": _turns,
     "memory": bool,
+    "models": bool,
     "structured": lambda objects: objects and all(place == PLACE_OBJECT for place in objects),
     "embed": lambda lengths: lengths == [4, 4],
 }

@@ -78,6 +78,12 @@ def structured(model: str) -> list[Any]:
     return [dict(completion.choices[0].message.parsed)]
 
 
+def models(model: str) -> bool:
+    """Return whether the model is in the list, and can be retrieved."""
+    listed = [entry.id for entry in client.models.list().data or ()]
+    return model in listed and client.models.retrieve(model_id=model).id == model
+
+
 def embed(model: str) -> list[int]:
     """Return the lengths of the vectors of two texts."""
     response = client.embeddings.create(model=model, inputs=["a", "bbb"])
@@ -125,4 +131,5 @@ if __name__ == "__main__":
         thinking=thinking,
         structured=structured,
         embed=embed,
+        models=models,
     )
