@@ -490,6 +490,22 @@ CLIENTS: dict[str, Client] = {
         known_failures={"cohere structured": NO_SCHEMA_BESIDE_TOOLS},
         notes="Prepares the first turn with `generate: false`, then sends only new items.",
     ),
+    "gemini-cli": Client(
+        "Gemini CLI",
+        "drive_gemini_cli.py",
+        "gemini",
+        "`GOOGLE_GEMINI_BASE_URL=URL`",
+        "`GEMINI_API_KEY`",
+        modules=("@google/gemini-cli@^0.61",),
+        scenarios=("text", "tools", "thinking"),
+        names=HOUSE_NAMES,
+        shell=("run_shell_command", "command"),
+        known_failures={
+            f"gemini {scenario}": "a resumed session has each tool result twice, which Gemini rejects"
+            for scenario in ("thinking", "memory")
+        },
+        notes="`GEMINI_MODEL=ROUTE`.",
+    ),
     "claude-code": Client(
         "Claude Code",
         "drive_claude_code.py",
