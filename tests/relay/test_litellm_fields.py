@@ -169,7 +169,7 @@ async def test_a_message_request_keeps_only_the_user_in_its_metadata(tmp_path: P
         snapshot(route("m", claude, model="claude-sonnet-4-5")),
         claude=lambda _: httpx.Response(200, json=message),
     ) as live:
-        own = {**user, "tags": ["a"], "trace_id": "t"}
+        own = {**user, "tags": ["a"], "trace_id": "t", "team": "x"}
         for metadata in (user, own):
             reply = await live.post("/v1/messages", {**body, "metadata": metadata})
             assert reply.status == 200, reply.body
@@ -178,6 +178,9 @@ async def test_a_message_request_keeps_only_the_user_in_its_metadata(tmp_path: P
     assert [body["metadata"] for body in sent] == [user, user]
     assert [row.tags for row in rows] == [[], ["a"]]
     assert rows[1].session == "t"
+    assert rows[1].adaptations == [
+        {"field": "metadata.team", "action": "dropped", "note": "only user_id is sent"}
+    ]
 
 
 async def test_fallbacks_of_messages_with_objects_are_those_of_the_provider(

@@ -153,8 +153,9 @@ def apply(exchange: Exchange) -> None:
         for name, value in taken.items()
         if name in _DROPPED and value is not None
     )
+    sent_names = _METADATA_FIELDS.get(exchange.dialect.name, ("text",))
     report += tuple(
-        dropped_field(f"{_METADATA}.{name}", "only text is sent")
+        dropped_field(f"{_METADATA}.{name}", f"only {', '.join(sent_names)} is sent")
         for name in removed_metadata
         if name != "tags" and name not in _METADATA_SESSION_FIELDS
     )
