@@ -1,10 +1,12 @@
-"""Clients of five dialects in a tool loop, which handle reasoning state as their SDKs do."""
+"""Clients of six dialects in a tool loop, which handle reasoning state as their SDKs do."""
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
+
+from gateway.framing.eventstream import Decoder
 
 Json = dict[str, Any]
 SCHEMA: Json = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -262,6 +264,80 @@ class GeminiWithoutThoughts(GeminiWithReasoning):
         self.history[-1]["parts"] = parts
 
 
+class Bedrock(Client):
+    """Bedrock's Converse: the content is sent back unchanged."""
+
+    name = "bedrock"
+
+    def add_user_message(self, text: str) -> None:
+        self.history.append({"role": "user", "content": [{"text": text}]})
+
+    def request(self, model: str, *, stream: bool) -> tuple[str, Json]:
+        spec = {"name": "get_weather", "description": "w", "inputSchema": {"json": SCHEMA}}
+        thinking: Json = {"type": "enabled", "budget_tokens": 3000}
+        if model == "bedrock":
+            thinking = {"type": "adaptive"}
+        return f"/model/{model}/{'converse-stream' if stream else 'converse'}", {
+            "messages": self.history,
+            "inferenceConfig": {"maxTokens": 8000},
+            "toolConfig": {"tools": [{"toolSpec": spec}]},
+            "additionalModelRequestFields": {"thinking": thinking},
+        }
+
+    def read_response(self, data: bytes, *, stream: bool) -> None:
+        content = (
+            _joined_blocks(data) if stream else json.loads(data)["output"]["message"]["content"]
+        )
+        self.calls = [block["toolUse"] for block in content if "toolUse" in block]
+        self.history.append({"role": "assistant", "content": content})
+
+    def add_tool_results(self, text: str) -> None:
+        results = [
+            {"toolResult": {"toolUseId": call["toolUseId"], "content": [{"text": text}]}}
+            for call in self.calls
+        ]
+        self.history.append({"role": "user", "content": results})
+
+
+def _joined_blocks(data: bytes) -> list[Json]:
+    """Return the content of a stream, as boto3's users join it."""
+    blocks: dict[int, Json] = {}
+    for event in (json.loads(frame.data) for frame in Decoder().feed(data)):
+        if "start" in event:
+            blocks[event["contentBlockIndex"]] = {
+                "toolUse": {**event["start"]["toolUse"], "input": ""}
+            }
+        for kind, delta in event.get("delta", {}).items() if "contentBlockIndex" in event else ():
+            block = blocks.setdefault(event["contentBlockIndex"], {})
+            if kind == "text":
+                block["text"] = block.get("text", "") + delta
+            elif kind == "toolUse":
+                block["toolUse"]["input"] += delta["input"]
+            elif kind == "reasoningContent":
+                reasoning = block.setdefault("reasoningContent", {})
+                if "redactedContent" in delta:
+                    reasoning["redactedContent"] = delta["redactedContent"]
+                    continue
+                fields = reasoning.setdefault("reasoningText", {"text": ""})
+                for name, piece in delta.items():
+                    fields[name] = fields.get(name, "") + piece
+    for block in blocks.values():
+        if "toolUse" in block:
+            block["toolUse"]["input"] = json.loads(block["toolUse"]["input"] or "{}")
+    return [blocks[index] for index in sorted(blocks)]
+
+
+class BedrockWithoutReasoning(Bedrock):
+    """LangChain's `ChatBedrockConverse`, which sends reasoning back only to Claude models."""
+
+    name = "bedrock-without-reasoning"
+
+    def read_response(self, data: bytes, *, stream: bool) -> None:
+        super().read_response(data, stream=stream)
+        content = self.history[-1]["content"]
+        self.history[-1]["content"] = [b for b in content if "reasoningContent" not in b]
+
+
 CLIENTS: tuple[Client, ...] = (
     Chat(),
     Messages(),
@@ -271,4 +347,6 @@ CLIENTS: tuple[Client, ...] = (
     GeminiWithReasoning(),
     GeminiWithoutThoughts(),
     Ollama(),
+    Bedrock(),
+    BedrockWithoutReasoning(),
 )

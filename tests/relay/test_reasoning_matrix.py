@@ -240,7 +240,10 @@ BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["unary", "stre
 
 _SWITCHING = [c for c in CLIENTS if c.name in {"chat", "messages", "responses", "gemini-aloud"}]
 # A body that passes through is the client's own: what it leaves out is left out.
-_ON_PURPOSE = {("responses-without-reasoning", "openai")}
+_ON_PURPOSE = {
+    ("responses-without-reasoning", "openai"),
+    ("bedrock-without-reasoning", "bedrock"),
+}
 
 
 async def send_turn(gateway: Gateway, client: Client, model: str, *, stream: bool) -> Reply:

@@ -42,6 +42,8 @@ DIALECT = Dialect(
     ),
     model_in_path=True,
     carries_reasoning_state=True,
+    # LangChain's `ChatBedrockConverse` sends reasoning back only to names of Claude models.
+    may_omit_thoughts=True,
     replays_reasoning=True,
     framing="eventstream",
     check_passthrough=check_passthrough,

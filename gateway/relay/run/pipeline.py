@@ -520,7 +520,11 @@ def _prepare_request(runtime: Runtime, call: Call, route: Route, target: Target)
     call.attempt.passthrough = prepared_request.rendered_request is None
     call.attempt.stores_reasoning = (
         target.model.traits.reasoning
-        and ("tools" in exchange.fields or exchange.earlier_responses is not None)
+        and (
+            "tools" in exchange.fields
+            or "toolConfig" in exchange.fields
+            or exchange.earlier_responses is not None
+        )
         and runtime.reasoning.should_store(call, target, prepared_request.dialect)
     )
     call.attempt.adaptations = list(exchange.gateway_adaptations)

@@ -65,9 +65,10 @@ _CALL_MARKERS = (
     b'"custom_tool_call"',
     b'"functionCall"',
     b'"function_call_output"',
+    b'"toolUse"',
 )
 # Each marker contains one of these: in most bodies they rule out all markers.
-CALL_HINTS = (b'"tool_', b"unction", b'"custom_tool_')
+CALL_HINTS = (b'"tool_', b"unction", b'"custom_tool_', b'"toolUse"')
 # Text that marks state in the dialects that carry it.
 _STATE_MARKERS = (b"thoughtSignature", b"thought_signature", b'"signature"', b'"redacted_thinking"')
 # Codes and messages with which upstreams reject a state.
