@@ -216,6 +216,27 @@ CLIENTS: dict[str, Client] = {
         variant="anthropic",
         packages=("langchain-anthropic>=1.7,<2",),
     ),
+    "langchain-ollama": Client(
+        "LangChain `ChatOllama`",
+        "drive_langchain.py",
+        "ollama",
+        AT_ROOT,
+        '`client_kwargs={"headers": {"Authorization": "Bearer KEY"}}`',
+        variant="ollama",
+        packages=("langchain-ollama>=1.1,<2",),
+    ),
+    "langchain-bedrock": Client(
+        "LangChain `ChatBedrockConverse`",
+        "drive_langchain.py",
+        "bedrock_converse",
+        "`client=` with `endpoint_url=URL`",
+        "`AWS_BEARER_TOKEN_BEDROCK`",
+        variant="bedrock",
+        packages=("langchain-aws>=1.9,<2",),
+        notes="The client is that of boto3, as above. For routes without the name of a Bedrock model, "
+        'set `provider="anthropic"`, `disable_streaming=False` and '
+        '`supports_tool_choice_values=("auto", "any", "tool")`.',
+    ),
     "langgraph-responses": Client(
         "LangGraph `create_agent`, `ChatOpenAI(use_responses_api=True)`",
         "drive_langgraph.py",

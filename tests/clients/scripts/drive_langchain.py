@@ -1,4 +1,4 @@
-"""langchain-openai (Chat, Responses) and langchain-anthropic, as an agent loop uses them."""
+"""LangChain's chat models of OpenAI, Anthropic, Ollama and Bedrock in an agent loop."""
 
 from __future__ import annotations
 
@@ -43,6 +43,15 @@ def chat(model: str, *, thinks: bool = False) -> Any:
         if thinks:
             more["thinking"] = {"type": "enabled", "budget_tokens": 1024}
         return ChatAnthropic(model=model, base_url=BASE, api_key=KEY, max_retries=0, **more)
+    if VARIANT == "ollama":
+        from langchain_ollama import ChatOllama
+
+        headers = {"headers": {"Authorization": f"Bearer {KEY}"}}
+        return ChatOllama(
+            model=model, base_url=BASE, client_kwargs=headers, reasoning=True if thinks else None
+        )
+    if VARIANT == "bedrock":
+        return chat_bedrock(model, thinks=thinks)
     from langchain_openai import ChatOpenAI
 
     more = {}
@@ -54,6 +63,36 @@ def chat(model: str, *, thinks: bool = False) -> Any:
     elif thinks:
         more = {"reasoning_effort": "high"}
     return ChatOpenAI(model=model, base_url=f"{BASE}/v1", api_key=KEY, max_retries=0, **more)
+
+
+def chat_bedrock(model: str, *, thinks: bool) -> Any:
+    """Return `ChatBedrockConverse`, with a client that sends the key without TLS."""
+    import boto3
+    from botocore import UNSIGNED
+    from botocore.config import Config
+    from langchain_aws import ChatBedrockConverse
+
+    client = boto3.client(
+        "bedrock-runtime",
+        region_name="us-east-1",
+        endpoint_url=BASE,
+        config=Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1}),
+    )
+    client.meta.events.register(
+        "request-created.bedrock-runtime",
+        lambda request, **_: request.headers.add_header("Authorization", f"Bearer {KEY}"),
+    )
+    fields = {"thinking": {"type": "enabled", "budget_tokens": 1024}} if thinks else {}
+    return ChatBedrockConverse(
+        model=model,
+        client=client,
+        provider="anthropic",
+        region_name="us-east-1",
+        max_tokens=4096,
+        disable_streaming=False,
+        supports_tool_choice_values=("auto", "any", "tool"),
+        additional_model_request_fields=fields or None,
+    )
 
 
 def text(model: str) -> str:
