@@ -548,6 +548,10 @@ CLIENTS: dict[str, Client] = {
 
 # What is asked about and is not served, and what to do.
 NOT_SERVED = {
+    "OpenAI Agents SDK, `OpenAIConversationsSession`": "`/v1/conversations` returns 404: use another "
+    "session, such as `SQLiteSession`, or `previous_response_id`.",
+    "google-genai, `interactions`, `caches`, `files` and `batches`": "these paths return 404: "
+    "use `generate_content`, with files as `inline_data`.",
     "cohere (Python), `Client` (version 1)": "`/v1/chat` and `/v1/embed` return 404: use "
     "`ClientV2`. `rerank` is passed through.",
     "boto3, `invoke_model` with a body of Titan, Nova, Llama or Mistral": "each model has a body of "
