@@ -21,6 +21,9 @@ PING_S = 20.0
 CLOSE_S = 2.0
 # Messages that are buffered before the upstream is no longer read.
 MAX_QUEUED_MESSAGES = 16
+# Bytes that are parsed at a time, and the time for all slices of a loop iteration, in seconds.
+_SLICE_BYTES = 2048
+_PARSE_S = 0.005
 # Headers of HTTP requests that a handshake does not have, or has itself.
 _HTTP_HEADERS = frozenset(
     {"host", "content-type", "content-length", "accept", "accept-encoding", "connection"}
@@ -39,6 +42,45 @@ class HandshakeRefused(Exception):
         self.status = status
         self.headers = headers
         self.body = body
+
+
+class SlicedConnection(ClientConnection):
+    """A connection that parses what it receives in slices, and serves others in between.
+
+    A recv can contain a hundred thousand tiny frames, which take the parser seconds.
+    """
+
+    _unparsed = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Parse received data, after what waits for its turn."""
+        if self._unparsed:
+            self._unparsed += data
+            self.transport.pause_reading()
+        else:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        deadline = self.loop.time() + _PARSE_S
+        for end in range(_SLICE_BYTES, len(data) + _SLICE_BYTES, _SLICE_BYTES):
+            super().data_received(data[end - _SLICE_BYTES : end])
+            if end < len(data) and self.loop.time() > deadline:
+                self._unparsed = data[end:]
+                self.transport.pause_reading()
+                self.loop.call_soon(self._parse_rest)
+                return
+
+    def _parse_rest(self) -> None:
+        data, self._unparsed = self._unparsed, b""
+        if data:
+            self._parse(data)
+        if not self._unparsed and not self.recv_messages.paused:
+            self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Drop what was not parsed."""
+        self._unparsed = b""
+        super().connection_lost(exc)
 
 
 class UpstreamWebSocket:
@@ -114,7 +156,7 @@ async def open_websocket(
 
     def new_connection() -> ClientConnection:
         protocol = ClientProtocol(uri, max_size=max_message_bytes, logger=_log)
-        return ClientConnection(
+        return SlicedConnection(
             protocol,
             ping_interval=PING_S,
             ping_timeout=PING_S,
