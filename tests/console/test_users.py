@@ -155,3 +155,10 @@ def test_the_list_shows_role_and_grant(admin_client: Client) -> None:
     assert page.count("can read") == 2
     assert "viewer" in page
     assert "argon2" not in page
+
+
+def test_the_name_of_a_user_leads_to_its_page(admin_client: Client) -> None:
+    """As in all other lists."""
+    user = create_user("vic")
+    page = admin_client.get(reverse("users")).content.decode()
+    assert f'<a href="{reverse("user-edit", args=[user.pk])}">vic</a>' in page
