@@ -205,6 +205,14 @@ def test_content_requires_permission_to_read_bodies(
     assert "gw" in page
 
 
+def test_a_span_has_its_duration(admin_client: Client) -> None:
+    ended, running = span(1, last=3.5), span(2, ended_at=None)
+    page = admin_client.get(f"/console/traces/spans/{ended.pk}").content.decode()
+    assert "<dt>Duration</dt><dd>3.50 s</dd>" in page
+    page = admin_client.get(f"/console/traces/spans/{running.pk}").content.decode()
+    assert "<dt>Duration</dt><dd>—</dd>" in page
+
+
 def test_unknown_traces_and_spans_are_404(admin_client: Client) -> None:
     assert admin_client.get("/console/traces/none").status_code == 404
     assert admin_client.get("/console/traces/spans/7").status_code == 404

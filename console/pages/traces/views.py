@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import msgspec
@@ -116,11 +117,19 @@ def render_span(request: HttpRequest, links: Links, pk: int, key_ids: KeyIds) ->
         "page": links.page,
         "links": links,
         "row": row,
+        "duration_ms": _duration_ms(row),
         "attributes": [(name, display_value(value)) for name, value in row.attributes.items()],
         "content": content_texts(row) if allowed else [],
         "not_stored": content_reason(row, allowed=allowed),
     }
     return render(request, "console/traces/span.html", context)
+
+
+def _duration_ms(row: ClientSpan) -> float | None:
+    """The duration in milliseconds; None if the client has not reported the end."""
+    if row.ended_at is None:
+        return None
+    return (row.ended_at - row.started_at) / dt.timedelta(milliseconds=1)
 
 
 def content_texts(row: ClientSpan) -> list[tuple[str, str]]:
