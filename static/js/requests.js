@@ -58,12 +58,18 @@ function scrollToTop() {
   poll();
 }
 
+const selectedRequestId = () => document.getElementById("detail")?.dataset.id;
+let shownId = narrowScreen.matches ? selectedRequestId() : undefined;
+
 function markSelectedRow() {
-  const selectedId = document.getElementById("detail")?.dataset.id;
+  const selectedId = selectedRequestId();
   for (const row of document.querySelectorAll("#rows > tr")) {
     if (selectedId && row.dataset.id === selectedId) row.setAttribute("aria-current", "true");
     else row.removeAttribute("aria-current");
   }
+  // New rows of the live tail, and other updates, do not move what is being read.
+  if (selectedId === shownId) return;
+  shownId = selectedId;
   const row = document.querySelector("#rows > tr[aria-current]");
   if (row && !narrowScreen.matches) row.scrollIntoView({ block: "nearest" });
   if (narrowScreen.matches && selectedId) window.scrollTo({ top: 0 });
@@ -101,5 +107,6 @@ document.addEventListener("htmx:after:swap", () => {
   markSelectedRow();
   renderMessages();
 });
+markSelectedRow();
 renderMessages();
 setInterval(poll, POLL_MS);

@@ -101,6 +101,27 @@ def test_the_live_tail_pauses_while_a_row_is_read(
     assert page.locator("#rows > tr").count() == after
 
 
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [(PHONE, "document.scrollingElement"), (DESKTOP, "document.querySelector('#list')")],
+    ids=["phone", "desktop"],
+)
+def test_the_live_tail_does_not_move_what_is_read(
+    open_page: Callable[..., Any], site: Site, key: str, size: dict[str, int], box: str
+) -> None:
+    for n in range(20):
+        send_request(site, key, f"A question that is long enough to scroll. {n} " * 20)
+    page = open_page("admin", size=size)
+    page.goto("/console/requests")
+    page.locator("#rows > tr").nth(19).wait_for()
+    page.locator("#rows > tr a").first.click()
+    page.locator("#detail:not([hidden])").wait_for()
+    page.wait_for_timeout(500)
+    page.evaluate(f"{box}.scrollTop = 150")
+    page.wait_for_timeout(5000)
+    assert page.evaluate(f"{box}.scrollTop") == 150
+
+
 def test_the_live_tail_does_not_poll_in_a_hidden_tab(
     open_page: Callable[..., Any], site: Site, key: str
 ) -> None:
