@@ -31,7 +31,7 @@ class _ResponseBody:
     def on_bytes(self, data: bytes) -> None:
         self.content += data
 
-    def on_settled(self, entry: LogRecord) -> None: ...
+    def on_settled(self, record: LogRecord) -> None: ...
 
 
 async def send_chat(runtime: Runtime, body: Json, session: str) -> ModelResponse:
@@ -41,7 +41,7 @@ async def send_chat(runtime: Runtime, body: Json, session: str) -> ModelResponse
     """
     body_listener = _ResponseBody()
     start_time = time.perf_counter()
-    entry = await run_playground_call(
+    record = await run_playground_call(
         runtime,
         dialect=DIALECT,
         body=msgspec.json.encode(body),
@@ -53,13 +53,13 @@ async def send_chat(runtime: Runtime, body: Json, session: str) -> ModelResponse
         stream=False,
     )
     latency_ms = (time.perf_counter() - start_time) * 1000
-    if entry.outcome == "ok":
+    if record.outcome == "ok":
         response = read_response(body_listener.content)
     else:
-        response = ModelResponse(error=f"HTTP {entry.status}: {entry.error or entry.outcome}")
+        response = ModelResponse(error=f"HTTP {record.status}: {record.error or record.outcome}")
     return msgspec.structs.replace(
         response,
         latency_ms=latency_ms,
-        cost_usd=None if entry.cost_usd is None else float(entry.cost_usd),
-        request_id=entry.id,
+        cost_usd=None if record.cost_usd is None else float(record.cost_usd),
+        request_id=record.id,
     )

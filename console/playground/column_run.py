@@ -58,7 +58,7 @@ class ColumnRun:
         self.column = column
         self.settings = column.settings
         self.response = ColumnResponse(col=column.id, n=repetition)
-        self.entries: list[LogRecord] = []
+        self.records: list[LogRecord] = []
         self.attempts: list[Attempt] = []
         self.last_event_at = self.started_at = time.perf_counter()
         self.ended = False
@@ -97,10 +97,10 @@ class ColumnRun:
             if refusal is not None:
                 self._end_run("refused", Error(kind="quota", message=refusal))
                 return
-            entry = await self._send_request(body)
-            next_request = self._next_request(request) if entry.outcome == "ok" else None
+            record = await self._send_request(body)
+            next_request = self._next_request(request) if record.outcome == "ok" else None
             if next_request is None or number == MAX_ROUNDS - 1:
-                self._end_with_entry(entry)
+                self._end_with_record(record)
                 return
             request = next_request
 
@@ -119,7 +119,7 @@ class ColumnRun:
 
     async def _send_request(self, body: Json) -> LogRecord:
         self._listener.begin_round()
-        entry = await run_playground_call(
+        record = await run_playground_call(
             self._runtime,
             dialect=self._dialect,
             body=msgspec.json.encode(body),
@@ -132,7 +132,7 @@ class ColumnRun:
             key_id=self._key_id,
         )
         self._listener.flush()
-        return entry
+        return record
 
     @property
     def _logged_headers(self) -> dict[str, str]:
@@ -172,7 +172,7 @@ class ColumnRun:
         self.attempts.append(attempt)
         self.emit(
             "attempt",
-            round=len(self.entries),
+            round=len(self.records),
             target=attempt.target,
             provider=attempt.provider,
             model=attempt.model,
@@ -185,10 +185,10 @@ class ColumnRun:
             ended_ms=_offset_ms(attempt.ended_ms, offset_ms),
         )
 
-    def record_settled_round(self, entry: LogRecord) -> None:
-        """Record the log entry of a round."""
-        self.entries.append(entry)
-        self.cost += float(entry.cost_usd or 0)
+    def record_settled_round(self, record: LogRecord) -> None:
+        """Add the log record of a round."""
+        self.records.append(record)
+        self.cost += float(record.cost_usd or 0)
 
     def abort_too_long(self) -> None:
         """Cancel the response: it is longer than any model writes."""
@@ -223,14 +223,14 @@ class ColumnRun:
         """End the response with an internal error unless it has ended."""
         self._end_run("error", Error(kind="upstream_error", message="the playground failed"))
 
-    def _end_with_entry(self, entry: LogRecord) -> None:
-        status = _OUTCOMES.get(entry.outcome, "error")
+    def _end_with_record(self, record: LogRecord) -> None:
+        status = _OUTCOMES.get(record.outcome, "error")
         error = None
-        if entry.error_kind:
-            error = Error(kind=entry.error_kind, message=entry.error)
-        self._end_run(status, error, entry)
+        if record.error_kind:
+            error = Error(kind=record.error_kind, message=record.error)
+        self._end_run(status, error, record)
 
-    def _end_run(self, status: str, error: Error | None, entry: LogRecord | None = None) -> None:
+    def _end_run(self, status: str, error: Error | None, record: LogRecord | None = None) -> None:
         if self.ended:
             return
         self._listener.flush()
@@ -238,26 +238,26 @@ class ColumnRun:
         if status == "ok":
             self._emit_final_verdicts()
         self.ended = True
-        token_counts = self._listener.total_tokens(self.entries)
+        token_counts = self._listener.total_tokens(self.records)
         self.emit("usage", **token_counts)
         self.emit(
             "end",
             status=status,
-            finish=entry.finish if entry else "",
+            finish=record.finish if record else "",
             error=error.message if error else None,
             error_kind=error.kind if error else None,
-            http_status=entry.status if entry else None,
-            request_id=self.entries[-1].id if self.entries else None,
-            request_ids=[each.id for each in self.entries],
-            rounds=len(self.entries),
-            provider=entry.provider if entry else None,
-            upstream_model=entry.model if entry else None,
+            http_status=record.status if record else None,
+            request_id=self.records[-1].id if self.records else None,
+            request_ids=[each.id for each in self.records],
+            rounds=len(self.records),
+            provider=record.provider if record else None,
+            upstream_model=record.model if record else None,
             ttft_ms=self._listener.ttft_ms,
             total_ms=round(total_ms, 1),
             tok_s=self._listener.tokens_per_s(token_counts["output"]),
             cost=self._total_cost(),
             fallback=status == "ok" and any(a.error_kind or a.skipped for a in self.attempts),
-            adaptations=len(entry.adaptations) if entry else 0,
+            adaptations=len(record.adaptations) if record else 0,
             chars=len(self.response.text),
             **token_counts,
         )
@@ -271,7 +271,7 @@ class ColumnRun:
 
     def _total_cost(self) -> float | None:
         """Total cost of all rounds; None if the cost of one is unknown."""
-        if not self.entries or any(entry.cost_usd is None for entry in self.entries):
+        if not self.records or any(record.cost_usd is None for record in self.records):
             return None
         return self.cost
 

@@ -45,8 +45,8 @@ class EventSink(Protocol):
     def record_attempt(self, attempt: Attempt, offset_ms: float) -> None:
         """Record an attempt; `offset_ms` converts its times to times since the response's start."""
 
-    def record_settled_round(self, entry: LogRecord) -> None:
-        """Record the log entry of a finished round."""
+    def record_settled_round(self, record: LogRecord) -> None:
+        """Add the log record of a finished round."""
 
     def emit_tool_verdict(self, *, final: bool) -> None:
         """Check the tool calls received so far."""
@@ -94,9 +94,9 @@ class StreamListener:
     def on_bytes(self, data: bytes) -> None:
         """Ignored: the log stores the bytes for the client."""
 
-    def on_settled(self, entry: LogRecord) -> None:
-        """Pass on the log entry of a finished or stopped round."""
-        self._sink.record_settled_round(entry)
+    def on_settled(self, record: LogRecord) -> None:
+        """Pass on the log record of a finished or stopped round."""
+        self._sink.record_settled_round(record)
 
     def on_events(self, events: list[Event]) -> None:
         """Process received canonical events."""
@@ -233,15 +233,15 @@ class StreamListener:
         seconds = (until_time or self._last_event_at) - self._first_content_at
         return round(output / seconds, 1) if seconds > 0.001 else None
 
-    def total_tokens(self, entries: list[LogRecord]) -> Json:
-        """Token counts of all rounds from their log entries."""
-        rounds = [entry for entry in entries if entry.usage_source]
+    def total_tokens(self, records: list[LogRecord]) -> Json:
+        """Token counts of all rounds from their log records."""
+        rounds = [record for record in records if record.usage_source]
 
         def total(*names: str) -> int | None:
             counts = [v for e in rounds for n in names if (v := getattr(e, n)) is not None]
             return sum(counts) if counts else None
 
-        # A stopped response has no log entry yet: estimate from the received text.
+        # A stopped response has no log record yet: estimate from the received text.
         estimated_output = (
             -(-self._round_chars // CHARS_PER_TOKEN) if self._round_chars and not rounds else None
         )

@@ -72,7 +72,7 @@ def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> 
     while written_count < count:
         size = min(BATCH_ROWS, count - written_count)
         first = until - span_s + written_count * step
-        _write_entries(
+        _write_records(
             [_random_record(random_, written_count + n, first + n * step) for n in range(size)],
             random_,
         )
@@ -80,10 +80,10 @@ def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> 
         yield written_count
 
 
-def _write_entries(entries: list[LogRecord], random_: random.Random) -> None:
+def _write_records(records: list[LogRecord], random_: random.Random) -> None:
     with transaction.atomic():
         last_pk = RequestLog.objects.newest_pk()
-        store.write(entries)
+        store.write(records)
         ids = RequestLog.objects.newer_than_row(last_pk).order_by("pk").values_list("pk", flat=True)
         rows = [(pk, index_text(_random_text(random_))) for pk in ids]
         value = "to_tsvector('simple', %s)" if connection.vendor == "postgresql" else "%s"
@@ -103,13 +103,13 @@ def _random_text(random_: random.Random) -> str:
 
 def _random_record(random_: random.Random, number: int, timestamp: float) -> LogRecord:
     target = random_.choices(TARGETS, weights=_WEIGHTS)[0]
-    entry = _successful_record(random_, number, timestamp, target)
+    record = _successful_record(random_, number, timestamp, target)
     roll = random_.random() * 1000
     for status, outcome, kind, share in FAILURES:
         roll -= share
         if roll < 0:
-            return _failed_record(entry, status, outcome, kind)
-    return entry
+            return _failed_record(record, status, outcome, kind)
+    return record
 
 
 _WEIGHTS = [share for *_, share in TARGETS]
@@ -169,12 +169,12 @@ def _successful_record(
     )
 
 
-def _failed_record(entry: LogRecord, status: int, outcome: str, kind: str) -> LogRecord:
+def _failed_record(record: LogRecord, status: int, outcome: str, kind: str) -> LogRecord:
     attempt = msgspec.structs.replace(
-        entry.attempts[0], status=status, error_kind=kind or None, error=kind or None
+        record.attempts[0], status=status, error_kind=kind or None, error=kind or None
     )
     return msgspec.structs.replace(
-        entry,
+        record,
         status=status,
         outcome=outcome,
         error_kind=kind,

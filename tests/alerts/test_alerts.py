@@ -35,7 +35,7 @@ from gateway.models import Alert, AlertChannel, AlertSilence, Change
 from gateway.models.alert import AlertEvent
 from gateway.relay.runtime import Runtime
 from tests.store import factories
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -185,12 +185,16 @@ def test_high_error_rates_raise_alerts(
 ) -> None:
     now = timezone.now().timestamp()
     rows = [
-        entry(id=f"f{n}", started_at=now, provider="acme", error_kind=kind, outcome="error")
+        make_record(id=f"f{n}", started_at=now, provider="acme", error_kind=kind, outcome="error")
         for n in range(failed_count)
     ]
-    rows += [entry(id=f"a{n}", started_at=now, provider="acme") for n in range(answered_count)]
     rows += [
-        entry(id=f"o{n}", started_at=now - 600, provider="old", error_kind=kind, outcome="error")
+        make_record(id=f"a{n}", started_at=now, provider="acme") for n in range(answered_count)
+    ]
+    rows += [
+        make_record(
+            id=f"o{n}", started_at=now - 600, provider="old", error_kind=kind, outcome="error"
+        )
         for n in range(30)
     ]
     store.write(rows)
@@ -229,7 +233,7 @@ def test_thresholds_are_settings(
 def test_windows_and_days_are_settings() -> None:
     now = timezone.now()
     rows = [
-        entry(
+        make_record(
             id=f"f{n}",
             started_at=now.timestamp() - 600,
             provider="acme",

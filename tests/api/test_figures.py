@@ -17,7 +17,7 @@ from gateway.models import ApiKey, Team
 from gateway.relay.exchange.log_record import Attempt
 from tests.api.test_resources import send
 from tests.each import each
-from tests.store.factories import entry, model, provider, route
+from tests.store.factories import make_record, model, provider, route
 from tests.store.test_hedge_losers import hedged_request
 
 
@@ -26,7 +26,7 @@ def log_usage(*rows: tuple[str, int, str, float], name: str = "r") -> None:
     now = timezone.now().timestamp()
     store.write(
         [
-            entry(
+            make_record(
                 f"{name}{number}",
                 route=route_name,
                 key_id=key,
@@ -162,7 +162,7 @@ def test_health_lists_each_target(api: Client) -> None:
     now = timezone.now().timestamp()
     store.write(
         [
-            entry(
+            make_record(
                 "req_x",
                 attempts=[failing_attempt],
                 outcome="error",

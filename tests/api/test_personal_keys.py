@@ -17,7 +17,7 @@ from gateway import store
 from gateway.models import ApiKey, Change, RequestLog
 from gateway.store import configuration
 from tests.api.conformance import ConformanceClient
-from tests.store.factories import add_usage, entry
+from tests.store.factories import add_usage, make_record
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
@@ -158,7 +158,7 @@ def test_spend_and_requests_are_those_of_personal_keys(
     other, _secret = store.create_key("ci")
     for key, usd in ((personal_key, 1), (other, 2)):
         log_usage(key.pk, usd)
-        store.write([entry(f"req_{key.pk}", key_id=key.pk, key_prefix=key.prefix)])
+        store.write([make_record(f"req_{key.pk}", key_id=key.pk, key_prefix=key.prefix)])
     (line,) = member_client.get("/api/personal/spend?by=key").json()["items"]
     assert Decimal(line["charged_usd"]) == 1
     assert member_client.get("/api/personal/spend?by=team").status_code == 422
@@ -189,7 +189,7 @@ def test_the_secret_of_a_key_is_a_credential_for_that_key_only(
 ) -> None:
     first, second = (create(member_client, name=name).json() for name in ("one", "two"))
     for key in (first, second):
-        store.write([entry(f"req_{key['id']}", key_id=key["id"], key_prefix=key["prefix"])])
+        store.write([make_record(f"req_{key['id']}", key_id=key["id"], key_prefix=key["prefix"])])
         log_usage(key["id"], 1)
     program = with_secret(first["key"])
     assert [row["name"] for row in program.get("/api/personal/keys").json()["items"]] == ["one"]

@@ -30,7 +30,7 @@ from gateway.models import (
 from gateway.relay.exchange.log_record import Bodies
 from gateway.store.routes import save_route, spec_of
 from tests.api.conformance import ConformanceClient
-from tests.store.factories import entry, model, provider, route
+from tests.store.factories import make_record, model, provider, route
 
 SECRET = "sk-canary-0123456789abcdef"
 
@@ -52,7 +52,7 @@ def create_rows() -> str:
     PromptVersion.objects.create(
         prompt=prompt, number=1, messages=[{"role": "user", "content": "Hi {{name}}"}]
     )
-    store.write([entry("req_x", bodies=Bodies(client_request=b"{}"))])
+    store.write([make_record("req_x", bodies=Bodies(client_request=b"{}"))])
     return plain
 
 

@@ -11,7 +11,7 @@ from django.test import Client
 from gateway import store
 from gateway.models import RequestBody, RequestLog
 from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
-from tests.store.factories import STARTED, entry, logged_exchange
+from tests.store.factories import STARTED, logged_exchange, make_record
 
 
 def ids(response: Any) -> list[str]:
@@ -20,7 +20,7 @@ def ids(response: Any) -> list[str]:
 
 
 def test_rows_are_paginated_newest_first(api: Client) -> None:
-    store.write([entry(f"req_{n}") for n in range(5)])
+    store.write([make_record(f"req_{n}") for n in range(5)])
     first = api.get("/api/requests?limit=2")
     second = api.get(f"/api/requests?limit=2&cursor={first.json()['next']}")
     third = api.get(f"/api/requests?limit=2&cursor={second.json()['next']}")
@@ -38,7 +38,7 @@ def test_an_empty_log_is_an_empty_page(api: Client) -> None:
 
 @pytest.mark.parametrize(("limit", "count"), [("0", 1), ("-5", 1), ("999999", 200), ("", 50)])
 def test_the_page_size_is_bounded(api: Client, limit: str, count: int) -> None:
-    store.write([entry(f"req_{n}") for n in range(205)])
+    store.write([make_record(f"req_{n}") for n in range(205)])
     asked_for = f"?limit={limit}" if limit else ""
     assert len(ids(api.get(f"/api/requests{asked_for}"))) == count
 
@@ -64,9 +64,9 @@ def test_the_page_size_is_bounded(api: Client, limit: str, count: int) -> None:
 def test_requests_are_filtered(api: Client, query: str, expected: list[str]) -> None:
     store.write(
         [
-            entry("a", provider="p", model="m", key_prefix="sk-dgm-1"),
-            entry("b", route="slow", status=429, outcome="error", error_kind="rate_limit"),
-            entry("c", session="s1", started_at=STARTED + 100),
+            make_record("a", provider="p", model="m", key_prefix="sk-dgm-1"),
+            make_record("b", route="slow", status=429, outcome="error", error_kind="rate_limit"),
+            make_record("c", session="s1", started_at=STARTED + 100),
         ]
     )
     assert ids(api.get(f"/api/requests?{query}")) == expected
@@ -102,14 +102,16 @@ def test_an_invalid_field_is_a_422_that_names_it(api: Client, query: str) -> Non
     ],
 )
 def test_absurd_filter_values_are_answered_without_a_server_error(api: Client, query: str) -> None:
-    store.write([entry()])
+    store.write([make_record()])
     assert api.get(f"/api/requests?{query}").status_code in {200, 422}
 
 
 def test_one_request_by_its_row_or_by_its_own_id(api: Client) -> None:
     attempt = Attempt(target="p/m", provider="p", model="m", dialect="openai_chat", status=500)
     note = {"field": "top_k", "action": "dropped", "note": "no such field"}
-    store.write([entry("req_x", attempts=[attempt], adaptations=[note], cost_usd=Decimal("0.5"))])
+    store.write(
+        [make_record("req_x", attempts=[attempt], adaptations=[note], cost_usd=Decimal("0.5"))]
+    )
     by_id = api.get("/api/requests/req_x").json()
     assert by_id == api.get(f"/api/requests/{RequestLog.objects.get().pk}").json()
     assert by_id["attempts"][0]["status"] == 500
@@ -126,7 +128,7 @@ def test_a_missing_request_is_404(api: Client, path: str) -> None:
 
 
 def bodies_of(bodies: Bodies, api: Client) -> Any:
-    store.write([entry("req_x", bodies=bodies)])
+    store.write([make_record("req_x", bodies=bodies)])
     return api.get("/api/requests/req_x/bodies").json()
 
 
@@ -175,14 +177,14 @@ def test_undecodable_bytes_are_shown_partially(api: Client) -> None:
     ],
 )
 def test_missing_bodies_have_a_reason(api: Client, reason: str, message: str) -> None:
-    store.write([entry("req_x", bodies_omitted=reason)])
+    store.write([make_record("req_x", bodies_omitted=reason)])
     body = api.get("/api/requests/req_x/bodies").json()
     assert not body["stored"]
     assert message in body["reason"]
 
 
 def test_damaged_bodies_have_a_reason(api: Client) -> None:
-    store.write([entry("req_x", bodies=Bodies(client_request=b"{}"))])
+    store.write([make_record("req_x", bodies=Bodies(client_request=b"{}"))])
     RequestBody.objects.update(blob=b"\x78nonsense")
     response = api.get("/api/requests/req_x/bodies")
     assert response.status_code == 200

@@ -15,7 +15,7 @@ from gateway import store
 from gateway.api import scores
 from gateway.models import ApiKey, RequestScore
 from tests.api.test_roles import _session, _with_token
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 
 def _post(client: Client, request_id: str = "req_a", **body: Any) -> Any:
@@ -26,7 +26,7 @@ def _post(client: Client, request_id: str = "req_a", **body: Any) -> Any:
 
 @pytest.fixture(autouse=True)
 def _row(db: None) -> None:
-    store.write([entry("req_a"), entry("req_b")])
+    store.write([make_record("req_a"), make_record("req_b")])
 
 
 def test_a_score_is_created_read_and_replaced(api: Client) -> None:
@@ -75,7 +75,7 @@ def test_a_member_scores_only_requests_of_personal_keys() -> None:
     assert _post(member_client, value=1).status_code == 404
     key, _secret = store.create_key("mia's")
     ApiKey.objects.filter(pk=key.pk).update(owner=User.objects.get())
-    store.write([entry("req_own", key_id=key.pk)])
+    store.write([make_record("req_own", key_id=key.pk)])
     assert _post(member_client, "req_own", value=1).status_code == 201
     assert _post(member_client, "req_own", value=1, scored_by="someone else").status_code == 403
     score = RequestScore.objects.get()
@@ -91,7 +91,7 @@ def _client_of(name: str) -> tuple[Client, ApiKey]:
 def test_a_gateway_key_scores_its_own_requests() -> None:
     client, key = _client_of("shop")
     other, _key = _client_of("other")
-    store.write([entry("req_shop", key_id=key.pk)])
+    store.write([make_record("req_shop", key_id=key.pk)])
     created = _post(client, "req_shop", value=1, comment="Right.")
     assert created.status_code == 201
     assert created.json()["scored_by"] == "key shop"
@@ -111,7 +111,7 @@ def test_a_gateway_key_scores_its_own_requests() -> None:
 
 def test_an_expired_key_cannot_score() -> None:
     client, key = _client_of("shop")
-    store.write([entry("req_shop", key_id=key.pk)])
+    store.write([make_record("req_shop", key_id=key.pk)])
     ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     assert _post(client, "req_shop", value=1).status_code == 401
     ApiKey.objects.filter(pk=key.pk).update(expires_at=None)
@@ -126,7 +126,7 @@ def test_scores_of_a_key_are_rate_limited(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(scores.time, "time", lambda: 1_700_000_010.0)
     client, key = _client_of("shop")
     other, other_key = _client_of("other")
-    store.write([entry("req_1", key_id=key.pk), entry("req_2", key_id=other_key.pk)])
+    store.write([make_record("req_1", key_id=key.pk), make_record("req_2", key_id=other_key.pk)])
     assert [_post(client, "req_1", value=1).status_code for _ in range(3)] == [201, 201, 429]
     assert _post(client, "req_1", value=1)["Retry-After"] == "30"
     assert _post(other, "req_2", value=1).status_code == 201

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 
 from gateway import store
-from tests.store.factories import STARTED, entry, model, provider
+from tests.store.factories import STARTED, make_record, model, provider
 
 DAYS = {"since": "2026-09-01", "until": "2026-09-30"}
 
@@ -23,7 +23,7 @@ def add_request(id: str, **values: Any) -> None:
         "cost_usd": Decimal("0.1"),
         "started_at": STARTED,
     }
-    store.write([entry(id, **(fields | values))])
+    store.write([make_record(id, **(fields | values))])
 
 
 def test_spend_is_grouped_as_requested(api: Client) -> None:

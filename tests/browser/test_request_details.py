@@ -29,11 +29,11 @@ labels = ["console", "check", "shadow", "batch", "cache", "translate", "dry_run"
           "GET /v1/files/{id}/content", "POST /v1/messages/batches", "/v2/rerank",
           "/v1beta/models/{id}:generateContent", "/v1beta/models/{id}:streamGenerateContent"]
 ids = []
-entries = []
+records = []
 for number, endpoint in enumerate([*labels, *sorted({e.name for e in ENDPOINTS.values()})]):
     failed = number % 3 == 2
     dialect = "gemini" if "v1beta" in endpoint else "openai_chat"
-    entries.append(LogRecord(
+    records.append(LogRecord(
         id=f"req_kind_{number}", started_at=time.time() - number, endpoint=endpoint,
         client_dialect=dialect, upstream_dialect="openai_chat", provider="demo", model="demo",
         key_prefix="an unusually long name of a key, as people give them to tell keys apart",
@@ -76,13 +76,13 @@ kinds = {
 } | {f"{client} to {upstream}": {"client_dialect": client, "upstream_dialect": upstream}
      for client, upstream in zip(DIALECTS, [*list(DIALECTS)[3:], *list(DIALECTS)[:3]])}
 for number, (name, values) in enumerate(kinds.items()):
-    values = {"endpoint": "/v1/chat/completions", "bodies": entries[0].bodies} | values
-    entries.append(LogRecord(
+    values = {"endpoint": "/v1/chat/completions", "bodies": records[0].bodies} | values
+    records.append(LogRecord(
         **{"id": f"req_more_{number}", "started_at": time.time() - 500 - number, "client_dialect": "openai_chat",
            "upstream_dialect": "openai_chat", "provider": "demo", "model": "demo", "route": "demo",
            "requested_model": "demo", "status": 200} | values))
     ids.append([name, f"req_more_{number}"])
-assert store.write(entries) == 0
+assert store.write(records) == 0
 print(json.dumps(ids))
 """
 _CUT = """() => {

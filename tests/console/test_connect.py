@@ -22,7 +22,7 @@ from gateway.dialects import CLIENT_DIALECTS
 from gateway.models import ApiKey, Model
 from gateway.store.keys import digest
 from tests.markup import normalize_html
-from tests.store.factories import entry, model, provider, route
+from tests.store.factories import make_record, model, provider, route
 
 pytestmark = pytest.mark.django_db
 
@@ -229,12 +229,12 @@ def status_fragment(client: Client, since: Any) -> str:
 
 
 def test_the_light_waits_turns_green_and_stops_asking(viewer_client: Client) -> None:
-    store.write([entry("old")])
+    store.write([make_record("old")])
     waiting = viewer_client.get(reverse("connect")).content.decode()
     since = re.search(r"since=(\d+)", waiting)
     assert since
     assert "data-poll" in status_fragment(viewer_client, since.group(1))
-    store.write([entry("first", route="fast", duration_ms=712.0)])
+    store.write([make_record("first", route="fast", duration_ms=712.0)])
     green = status_fragment(viewer_client, since.group(1))
     assert 'data-state="ok"' in green
     assert "fast · 200 · 0.71 s" in normalize_html(green)
@@ -242,7 +242,9 @@ def test_the_light_waits_turns_green_and_stops_asking(viewer_client: Client) -> 
 
 
 def test_a_failed_first_call_shows_its_reason(viewer_client: Client) -> None:
-    store.write([entry("bad", status=401, outcome="error", error="the key is <b>unknown</b>")])
+    store.write(
+        [make_record("bad", status=401, outcome="error", error="the key is <b>unknown</b>")]
+    )
     red = status_fragment(viewer_client, 0)
     assert 'data-state="failed"' in red
     assert "the key is &lt;b&gt;unknown&lt;/b&gt;" in red
@@ -250,11 +252,11 @@ def test_a_failed_first_call_shows_its_reason(viewer_client: Client) -> None:
 
 @pytest.mark.parametrize("client_name", ["playground", "replay", "shadow", "check"])
 def test_the_gateways_own_calls_do_not_count(viewer_client: Client, client_name: str) -> None:
-    store.write([entry("mine", key_prefix=client_name)])
+    store.write([make_record("mine", key_prefix=client_name)])
     assert "data-poll" in status_fragment(viewer_client, 0)
 
 
 @pytest.mark.parametrize("since", ["", "x", "-1", "9" * 40, "１"])
 def test_an_invalid_timestamp_is_treated_as_now(viewer_client: Client, since: str) -> None:
-    store.write([entry("old")])
+    store.write([make_record("old")])
     assert "data-poll" in status_fragment(viewer_client, since)

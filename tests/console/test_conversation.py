@@ -46,7 +46,7 @@ from gateway.models import RequestBody, RequestLog
 from gateway.relay.exchange.log_record import Bodies
 from gateway.relay.exchange.recorder import Recorder
 from gateway.store.preview import preview as prompt_preview
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 pytestmark = pytest.mark.django_db
 
@@ -106,7 +106,7 @@ def logged(
 ) -> RequestLog:
     endpoints = {"openai_embeddings": "/v1/embeddings"}
     bodies_fields = values.pop("bodies", {})
-    record = entry(
+    record = make_record(
         id,
         started_at=time.time() - 60,
         endpoint=endpoints.get(dialect, "/v1/chat/completions"),

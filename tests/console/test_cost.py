@@ -22,7 +22,7 @@ from gateway import store
 from gateway.models import ApiKey, BillLine, Change, PriceUpdate, Team
 from gateway.providers import prices
 from gateway.providers.prices import price_for
-from tests.store.factories import entry, model, provider
+from tests.store.factories import make_record, model, provider
 from tests.store.test_price_updates import SONNET, newer_snapshot
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
@@ -45,7 +45,7 @@ def add_request(id: str = "r1", **values: Any) -> None:
         "cost_usd": Decimal("0.5"),
         "charged_usd": Decimal("0.6"),
     }
-    store.write([entry(id, **(fields | values))])
+    store.write([make_record(id, **(fields | values))])
 
 
 def upload(name: str, data: bytes) -> SimpleUploadedFile:
@@ -162,7 +162,7 @@ def test_a_newer_list_is_looked_at_and_accepted_in_part(admin_client: Client) ->
     assert "+33.3 %" in text
     assert "claude-next" not in text, "models in use come first"
     row = PriceUpdate.objects.get()
-    indexes = [entry["index"] for entry in response.context["entries"]]
+    indexes = [record["index"] for record in response.context["entries"]]
     admin_client.post(
         reverse("price-accept", args=[row.pk]), {"what": "some", "index": indexes, "shown": indexes}
     )

@@ -191,13 +191,13 @@ def test_the_cost_of_evaluations_counts_toward_the_budget(settings: Any) -> None
     settings.PLAYGROUND_USD_PER_DAY = 5
     user = create_user()
     session = f"{session_prefix(user.pk)}run"
-    entry = factories.entry(
+    record = factories.make_record(
         key_prefix=EVALUATION_KEY_PREFIX,
         session=session,
         cost_usd=Decimal("1.5"),
         started_at=time.time(),
     )
-    gateway_store.write([entry])
+    gateway_store.write([record])
     assert float(remaining_usd(user.pk)) == 3.5
 
 
@@ -397,13 +397,13 @@ def test_runs_of_one_person_at_the_same_time_share_the_budget(
 
     async def send(_runtime: Any, _body: Any, session: str) -> ModelResponse:
         await asyncio.sleep(0.02)
-        entry = factories.entry(
+        record = factories.make_record(
             key_prefix=EVALUATION_KEY_PREFIX,
             session=session,
             cost_usd=Decimal("0.1"),
             started_at=time.time(),
         )
-        await database.run(gateway_store.write, [entry])
+        await database.run(gateway_store.write, [record])
         return ModelResponse(text="hi", cost_usd=0.1)
 
     monkeypatch.setattr(execution, "send_chat", send)

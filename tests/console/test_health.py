@@ -22,7 +22,7 @@ from gateway.relay.health.circuit_breaker import Breaker
 from gateway.relay.journal.journal import JournalCounters, WriterStatus
 from gateway.relay.run import readiness
 from gateway.routing.circuit_breaker import CircuitState
-from tests.store.factories import entry, model, provider, route
+from tests.store.factories import make_record, model, provider, route
 
 pytestmark = pytest.mark.django_db
 
@@ -79,7 +79,7 @@ def log_record_of_call(id: str = "req_1", *, failed: str = "", **values: Any) ->
         "duration_ms": 900.0,
         "outcome": "error" if failed else "ok",
     }
-    return entry(id, **(fields | values))
+    return make_record(id, **(fields | values))
 
 
 def page(client: Client) -> str:

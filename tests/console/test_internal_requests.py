@@ -21,14 +21,14 @@ from gateway.canon.errors import KINDS
 from gateway.edge import endpoints
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Bodies
-from tests.store.factories import bodies, entry
+from tests.store.factories import bodies, make_record
 
 pytestmark = pytest.mark.django_db
 
 
 def logged(id: str, **values: Any) -> RequestLog:
     """Create a log row with the current time."""
-    store.write([entry(id, started_at=time.time() - 60, **values)])
+    store.write([make_record(id, started_at=time.time() - 60, **values)])
     return RequestLog.objects.get(request_id=id)
 
 
@@ -178,7 +178,7 @@ def test_an_ignored_filter_is_shown(admin_client: Client):
     ("days", "span"), [(0, "24h"), (3, "7d"), (20, "30d"), (90, "all")], ids=str
 )
 def test_a_link_to_an_old_request_has_it_in_the_list(admin_client: Client, days: int, span: str):
-    store.write([entry("req_old", started_at=time.time() - days * 86_400 - 60)])
+    store.write([make_record("req_old", started_at=time.time() - days * 86_400 - 60)])
     row = RequestLog.objects.get()
     text = admin_client.get(reverse("request", args=[row.pk])).content.decode()
     assert "No request matches" not in text

@@ -19,7 +19,7 @@ from console.pages.keys import views
 from console.pages.keys.spend import Gauge, gauges
 from gateway import store
 from gateway.models import ApiKey, RequestLog, RowSource, Team
-from tests.store.factories import entry, model, route
+from tests.store.factories import make_record, model, route
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
@@ -182,7 +182,7 @@ def test_an_expired_key_can_be_edited_without_a_new_time(admin_client: Client) -
 def test_rotating_keeps_identity_and_spending(admin_client: Client) -> None:
     row, old = store.create_key("ci", budget_month_usd=Decimal(10))
     store.write(
-        [entry(key_id=row.pk, cost_usd=Decimal("2.5"), started_at=timezone.now().timestamp())]
+        [make_record(key_id=row.pk, cost_usd=Decimal("2.5"), started_at=timezone.now().timestamp())]
     )
     rotated = admin_client.post(reverse("key-rotate", args=[row.pk]), {"grace": "hour"})
     new = secret_in(rotated)
@@ -313,7 +313,9 @@ def test_the_page_says_what_manages_a_key(
 
 def test_the_list_shows_the_budget_that_ends_first(admin_client: Client) -> None:
     row, _ = store.create_key("ci", budget_day_usd=Decimal(4), budget_total_usd=Decimal(100))
-    store.write([entry(key_id=row.pk, cost_usd=Decimal(3), started_at=timezone.now().timestamp())])
+    store.write(
+        [make_record(key_id=row.pk, cost_usd=Decimal(3), started_at=timezone.now().timestamp())]
+    )
     page = text(admin_client.get(reverse("keys")))
     assert "$3.00" in page
     assert "of $4.00" in page
@@ -327,7 +329,9 @@ def test_budget_windows_are_utc_days_and_months(admin_client: Client) -> None:
         ("2026-03-15T00:00:00", "2026-03-14T23:59:59", "2026-02-28T23:59:59")
     ):
         timestamp = datetime.fromisoformat(moment + "+00:00").timestamp()
-        store.write([entry(f"r{n}", key_id=row.pk, cost_usd=Decimal(1), started_at=timestamp)])
+        store.write(
+            [make_record(f"r{n}", key_id=row.pk, cost_usd=Decimal(1), started_at=timestamp)]
+        )
     assert [gauge.spent for gauge in gauges([row], now)[row.pk]] == [1, 2, 3]
 
 
@@ -354,7 +358,7 @@ def test_spending_outlives_the_log_and_a_rotation(admin_client: Client) -> None:
     past = timezone.now() - timedelta(days=400)
     store.write(
         [
-            entry(
+            make_record(
                 "a",
                 key_id=row.pk,
                 key_prefix="old",
@@ -365,7 +369,7 @@ def test_spending_outlives_the_log_and_a_rotation(admin_client: Client) -> None:
     )
     store.write(
         [
-            entry(
+            make_record(
                 "b",
                 key_id=row.pk,
                 key_prefix="new",

@@ -95,7 +95,7 @@ def rerun(
     stream: bool,
     edit: Callable[[dict[str, Any]], None] | None = None,
 ) -> tuple[LogRecord, LogRecord]:
-    """Return the log entries of the client's request and of its run in the playground."""
+    """Return the log records of the client's request and of its run in the playground."""
 
     class NullRunStore:
         def save(self, run: Run) -> None: ...
@@ -106,13 +106,13 @@ def rerun(
     async def log_both() -> tuple[LogRecord, LogRecord]:
         async with gateway(tmp_path, OPEN) as live:
             await live.post(path_of(dialect, MODEL, stream=stream), body)
-            first = await live.entry()
+            first = await live.record()
             plan = await asyncio.to_thread(opened, first)
             run = Run(live.runtime, "r", plan, NullRunStore())
             run.begin()
             await run.wait()
             (column_run,) = run.column_runs
-            return first, column_run.entries[0]
+            return first, column_run.records[0]
 
     def opened(first: LogRecord) -> Plan:
         store.write([msgspec.structs.replace(first, started_at=time.time() - 30)])
@@ -135,16 +135,16 @@ def rerun(
 def test_an_unedited_request_is_sent_unchanged(
     tmp_path: Path, dialect: str, *, stream: bool
 ) -> None:
-    first, rerun_entry = rerun(
+    first, rerun_record = rerun(
         tmp_path, client_body(dialect, stream=stream), dialect, stream=stream
     )
     assert first.bodies is not None
-    assert rerun_entry.bodies is not None
+    assert rerun_record.bodies is not None
     for name in ("client_request", "upstream_request"):
-        assert json.loads(getattr(rerun_entry.bodies, name)) == json.loads(
+        assert json.loads(getattr(rerun_record.bodies, name)) == json.loads(
             getattr(first.bodies, name)
         )
-    assert (rerun_entry.stream, rerun_entry.client_dialect) == (stream, dialect)
+    assert (rerun_record.stream, rerun_record.client_dialect) == (stream, dialect)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -154,14 +154,14 @@ def test_an_edit_keeps_everything_else(tmp_path: Path, dialect: str) -> None:
         page["messages"][-1]["content"][-1]["text"] = "And next week?"
 
     body = client_body(dialect, stream=True)
-    first, rerun_entry = rerun(tmp_path, body, dialect, stream=True, edit=edit)
+    first, rerun_record = rerun(tmp_path, body, dialect, stream=True, edit=edit)
     assert first.bodies is not None
-    assert rerun_entry.bodies is not None
+    assert rerun_record.bodies is not None
     parse_request = DIALECTS[dialect].client.parse_request
     path = {"model": MODEL, "stream": True} if DIALECTS[dialect].model_in_path else {}
     canonical = [
         without_paths(parse_request({**json.loads(data or b""), **path}, {}))
-        for data in (first.bodies.client_request, rerun_entry.bodies.client_request)
+        for data in (first.bodies.client_request, rerun_record.bodies.client_request)
     ]
     before, after = canonical
     assert after.turns[-1].parts[-1].text == "And next week?"

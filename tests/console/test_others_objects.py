@@ -37,7 +37,7 @@ from tests.console.test_evaluate_store import result
 from tests.console.test_roles import views
 from tests.console.test_shares import run_of
 from tests.console.test_traces import span
-from tests.store.factories import bodies, entry
+from tests.store.factories import bodies, make_record
 
 pytestmark = pytest.mark.django_db
 
@@ -92,7 +92,7 @@ def _log_request(owner: User) -> None:
     messages = [{"role": "system", "content": BODY}, {"role": "user", "content": BODY}]
     response = {"role": "assistant", "content": BODY}
     choice = {"index": 0, "message": response, "finish_reason": "stop"}
-    record = entry(
+    record = make_record(
         "req_alice",
         started_at=time.time() - 60,
         endpoint="/v1/chat/completions",

@@ -18,7 +18,7 @@ from gateway import store
 from gateway.demo import MODELS
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Attempt, LogRecord
-from tests.store.factories import entry, model, provider, route
+from tests.store.factories import make_record, model, provider, route
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
@@ -48,7 +48,7 @@ def add_request(
             )
         ],
     }
-    return entry(id, **(fields | values))
+    return make_record(id, **(fields | values))
 
 
 def overview_page(client: Client, **headers: str) -> str:

@@ -174,10 +174,10 @@ async def test_reasoning_and_text_are_separate(live: Gateway) -> None:
 
 async def test_every_call_lands_in_the_log_under_the_playground(live: Gateway) -> None:
     _, results = await responses(body("demo/demo-fast"), owner=7)
-    entry = await live.entry()
-    assert entry.id == column_result(results, "A").end["request_id"]
-    assert entry.key_prefix == "playground"
-    assert entry.session == "playground-7-run-1-A"
+    record = await live.record()
+    assert record.id == column_result(results, "A").end["request_id"]
+    assert record.key_prefix == "playground"
+    assert record.session == "playground-7-run-1-A"
 
 
 async def test_the_first_chunk_is_sent_immediately_and_later_ones_are_batched(
@@ -199,9 +199,9 @@ async def test_a_run_uses_the_requested_dialect(live: Gateway, dialect: str) -> 
         body("demo/demo-fast", dialect=dialect, system="Be brief.", params={"max_tokens": 500})
     )
     assert column_result(results, "A").end["status"] == "ok"
-    entry = await live.entry()
-    assert entry.client_dialect == dialect
-    assert b"Be brief." in (entry.bodies.client_request if entry.bodies else b"")
+    record = await live.record()
+    assert record.client_dialect == dialect
+    assert b"Be brief." in (record.bodies.client_request if record.bodies else b"")
 
 
 async def test_a_parameter_unsupported_by_a_dialect_is_noted(live: Gateway) -> None:
@@ -268,11 +268,11 @@ async def test_fields_of_the_path_are_not_in_the_body(live: Gateway) -> None:
     """Gemini requests have the model and the stream method in the path."""
     _, results = await responses(body("demo/demo-fast@0ms", dialect="gemini", stream=False))
     assert column_result(results, "A").end["status"] == "ok"
-    entry = await live.entry()
-    assert entry.requested_model == "demo/demo-fast@0ms"
-    assert entry.stream is False
-    assert entry.bodies is not None
-    rerun_body = json.loads(entry.bodies.client_request or b"")
+    record = await live.record()
+    assert record.requested_model == "demo/demo-fast@0ms"
+    assert record.stream is False
+    assert record.bodies is not None
+    rerun_body = json.loads(record.bodies.client_request or b"")
     assert set(rerun_body) == {"contents"}
 
 
@@ -301,7 +301,7 @@ async def test_reasoning_is_returned_in_the_client_dialect(live: Gateway) -> Non
 async def test_a_response_in_one_chunk_is_shown(live: Gateway) -> None:
     _, results = await responses(body("demo/demo-fast", stream=False))
     result = column_result(results, "A")
-    assert (result.end["status"], (await live.entry()).stream) == ("ok", False)
+    assert (result.end["status"], (await live.record()).stream) == ("ok", False)
     assert "Hello from" in result.text
 
 
@@ -445,7 +445,7 @@ async def test_a_spent_budget_ends_the_run_with_a_message(live: Gateway) -> None
     end = column_result(results, "A").end
     assert end["status"] == "refused"
     assert "budget" in end["error"]
-    assert not live.entries
+    assert not live.records
 
 
 async def test_runs_of_one_user_at_the_same_time_share_the_budget(live: Gateway) -> None:

@@ -21,7 +21,7 @@ from gateway import store
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Attempt, Bodies
 from tests.markup import normalize_html
-from tests.store.factories import entry, model, provider
+from tests.store.factories import make_record, model, provider
 
 MODEL = "claude-sonnet-4-5"
 Json = dict[str, Any]
@@ -109,7 +109,7 @@ def log(db: None) -> Callable[..., None]:
         }
         encoded_body = msgspec.json.encode(body)
         bodies = Bodies(client_request=encoded_body, upstream_request=encoded_body)
-        store.write([entry(f"req_{count}", bodies=bodies, **(fields | values))])
+        store.write([make_record(f"req_{count}", bodies=bodies, **(fields | values))])
 
     return write
 

@@ -35,7 +35,7 @@ from tests.fakes.bedrock import BEARER, KEY_ID, SESSION, StrictBedrock
 from tests.fakes.bedrock import SECRET as AWS_SECRET
 from tests.fakes.cohere import StrictCohere
 from tests.fakes.ollama import StrictOllama
-from tests.store.factories import entry, model, provider, route
+from tests.store.factories import make_record, model, provider, route
 
 pytestmark = pytest.mark.django_db
 
@@ -591,7 +591,7 @@ def test_the_page_of_a_provider_shows_its_budget_and_leads_to_its_limits(
 ) -> None:
     row = provider("openai", budget_month_usd=10, limit_rpm=500)
     now = timezone.now().timestamp()
-    store.write([entry("r1", started_at=now, provider="openai", cost_usd=Decimal("2.5"))])
+    store.write([make_record("r1", started_at=now, provider="openai", cost_usd=Decimal("2.5"))])
     page = text(admin_client.get(reverse("provider-edit", args=[row.pk])))
     assert "$7.50 left" in page
     assert "500 requests/min" in page

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 
 def logged(**values: Any) -> RequestLog:
-    store.write([factories.entry("req_1", **values)])
+    store.write([factories.make_record("req_1", **values)])
     return RequestLog.objects.get()
 
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from gateway.api.runtime import SCOPE_KEY
 from tests.console.test_requests import logged, translated
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ def test_a_replay_is_charged_to_the_users_budget(
 
     async def ask(runtime: Any, **values: Any) -> Any:
         asked_with.append(values["session"])
-        return entry("req_asked")
+        return make_record("req_asked")
 
     monkeypatch.setattr("gateway.relay.run.playground_calls.run_playground_call", ask)
     monkeypatch.setattr("console.pages.requests.replays._WAIT_S", 0)

@@ -27,14 +27,14 @@ from gateway.models import RequestBody, RequestLog
 from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
 from gateway.simulate import translate
 from tests.markup import normalize_html
-from tests.store.factories import bodies, entry, logged_exchange
+from tests.store.factories import bodies, logged_exchange, make_record
 from tests.store.test_hedge_losers import hedged_request
 
 
 def logged(id: str = "req_a", **values: Any) -> RequestLog:
     """Create a log row with the current time."""
     values.setdefault("started_at", time.time() - 60)
-    store.write([entry(id, endpoint="/v1/chat/completions", **values)])
+    store.write([make_record(id, endpoint="/v1/chat/completions", **values)])
     return RequestLog.objects.get(request_id=id)
 
 

@@ -62,19 +62,19 @@ def playground_body(dialect: str, *, stream: bool, model: str = MODEL) -> dict[s
 def record_request(
     tmp_path: Path, path: str, body: Any, test_snapshot: Any = None, **upstreams: Any
 ) -> LogRecord:
-    """Return the log entry of a request at the edge."""
+    """Return the log record of a request at the edge."""
 
     async def ask() -> LogRecord:
         async with gateway(tmp_path, test_snapshot or OPEN, **upstreams) as live:
             await live.post(path, body)
-            return await live.entry()
+            return await live.record()
 
     return asyncio.run(ask())
 
 
-def stored_row(entry: LogRecord) -> RequestLog:
-    store.write([msgspec.structs.replace(entry, started_at=time.time() - 30)])
-    return RequestLog.objects.get(request_id=entry.id)
+def stored_row(record: LogRecord) -> RequestLog:
+    store.write([msgspec.structs.replace(record, started_at=time.time() - 30)])
+    return RequestLog.objects.get(request_id=record.id)
 
 
 def logged_request(tmp_path: Path, dialect: str, *, stream: bool) -> RequestLog:
@@ -173,11 +173,11 @@ def test_streams_other_than_sse_are_parsed(
     target_provider = provider("up", dialect, preset=preset)
     test_snapshot = snapshot(route("smart", target_provider, model="m"), log_bodies=True)
     body = {"model": "smart", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
-    entry = record_request(
+    record = record_request(
         tmp_path, "/v1/chat/completions", body, test_snapshot, up=lambda request: response()
     )
-    assert entry.outcome == "ok", entry.error
-    row = stored_row(entry)
+    assert record.outcome == "ok", record.error
+    row = stored_row(record)
     bodies = store.load_bodies(row.pk)
     assert bodies is not None
     stream_view = streams.stream_view(row, bodies)
@@ -233,11 +233,11 @@ def test_a_logged_request_can_be_replayed(tmp_path: Path, dialect: str) -> None:
                 verb=translation.verb_of(row),
             )
 
-    entry = asyncio.run(again())
-    assert (entry.status, entry.outcome, entry.stream) == (200, "ok", True)
-    assert entry.client_dialect == dialect
-    assert entry.bodies is not None
-    assert entry.bodies.upstream_request == bodies.upstream_request
+    record = asyncio.run(again())
+    assert (record.status, record.outcome, record.stream) == (200, "ok", True)
+    assert record.client_dialect == dialect
+    assert record.bodies is not None
+    assert record.bodies.upstream_request == bodies.upstream_request
 
 
 def test_a_token_count_is_distinct_from_a_response(tmp_path: Path, admin_client: Client) -> None:

@@ -16,7 +16,7 @@ from console.pages.routes.policy_fields import parse_tags
 from gateway import models, store
 from gateway.relay.cache.backend import CacheRow
 from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
-from tests.store.factories import entry, model, provider, route
+from tests.store.factories import make_record, model, provider, route
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_viewer_may_not_change_or_clear_the_cache(client: Client, row: models.
 def test_the_log_shows_a_cached_response(client: Client, row: models.Route) -> None:
     client.force_login(get_user_model().objects.create_superuser("ada"))
     fields = {"cache": "semantic", "cache_age_s": 12.0, "cache_similarity": 0.98765}
-    store.write([entry("req_kept", saved_usd=Decimal("0.5"), **fields)])
+    store.write([make_record("req_kept", saved_usd=Decimal("0.5"), **fields)])
     pk = models.RequestLog.objects.get().pk
     page = client.get(f"/console/requests/{pk}").content.decode()
     assert "semantic hit, 12.0 s old, similarity 0.988, " in page

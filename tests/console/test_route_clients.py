@@ -17,7 +17,7 @@ from gateway.models import ApiKey
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 from gateway.routing.route_spec import RouteSpec
 from gateway.store.routes import save_route
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 pytestmark = pytest.mark.django_db
 DAY_S = 86400
@@ -27,7 +27,7 @@ def logged(count: int, name: str, agent: str, **values: Any) -> None:
     fields = {"route": "smart", "requested_model": name, "user_agent": agent} | values
     fields.setdefault("started_at", time.time())
     ids = (f"req_{name}_{agent}_{values.get('key_prefix', '')}_{n}" for n in range(count))
-    store.write([entry(request_id.replace(" ", "_"), **fields) for request_id in ids])
+    store.write([make_record(request_id.replace(" ", "_"), **fields) for request_id in ids])
 
 
 @pytest.fixture

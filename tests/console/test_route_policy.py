@@ -14,7 +14,7 @@ from gateway import models, store
 from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 from gateway.store.routes import save_route
 from tests.console.test_routes import _known_models, press, smart, stored_spec
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 pytestmark = pytest.mark.django_db
 __all__ = ["_known_models", "smart"]
@@ -191,9 +191,9 @@ def test_usage_compares_variants_and_shadows(admin_client: Client) -> None:
     fields: dict[str, Any] = {"started_at": now - 60, "route": "smart", "output_tokens": 10}
     store.write(
         [
-            entry("a", **fields, variant="now", cost_usd=Decimal("0.10")),
-            entry("b", **fields, variant="next", cost_usd=Decimal("0.04"), outcome="error"),
-            entry("c", **fields | {"route": "spare"}, shadow_of="a", key_prefix="shadow"),
+            make_record("a", **fields, variant="now", cost_usd=Decimal("0.10")),
+            make_record("b", **fields, variant="next", cost_usd=Decimal("0.04"), outcome="error"),
+            make_record("c", **fields | {"route": "spare"}, shadow_of="a", key_prefix="shadow"),
         ]
     )
     page = admin_client.get(reverse("usage")).content.decode()

@@ -23,7 +23,7 @@ from gateway.models import ApiKey, Guardrail, Provider, Route, RowSource, Settin
 from gateway.routing.limits import UNITS, Budget, Limits, calendar_window
 from gateway.routing.snapshot import Snapshot
 from gateway.store.routes import current_state
-from tests.store.factories import entry, model, provider, route
+from tests.store.factories import make_record, model, provider, route
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
@@ -260,7 +260,7 @@ def test_a_teams_spend_is_the_sum_of_its_keys(admin_client: Client) -> None:
     ApiKey.objects.set_team_members(team.pk, [key.pk for key in keys[:2]])
     store.write(
         [
-            entry(f"r{n}", key_id=key.pk, cost_usd=Decimal(n), started_at=now.timestamp())
+            make_record(f"r{n}", key_id=key.pk, cost_usd=Decimal(n), started_at=now.timestamp())
             for n, key in enumerate(keys, 1)
         ]
     )
@@ -277,8 +277,8 @@ def test_the_limiter_starts_with_the_spend_of_the_sums() -> None:
     ApiKey.objects.set_team_members(team.pk, [key.pk, mate.pk])
     store.write(
         [
-            entry("a", key_id=key.pk, cost_usd=Decimal("1.5"), started_at=now.timestamp()),
-            entry("b", key_id=mate.pk, cost_usd=Decimal("0.25"), started_at=now.timestamp()),
+            make_record("a", key_id=key.pk, cost_usd=Decimal("1.5"), started_at=now.timestamp()),
+            make_record("b", key_id=mate.pk, cost_usd=Decimal("0.25"), started_at=now.timestamp()),
         ]
     )
     spend = store.recorded_spend(store.load_snapshot(), now)
@@ -304,7 +304,7 @@ def test_the_limiter_starts_with_the_spend_of_providers_and_targets() -> None:
     calls = [("r", "p", "m", 1), ("s", "p", "m", 2), ("s", "q", "n", 4), ("x", "gone", "m", 8)]
     store.write(
         [
-            entry(
+            make_record(
                 f"t{usd}", route=r, provider=p, model=m, cost_usd=Decimal(usd), started_at=timestamp
             )
             for r, p, m, usd in calls
@@ -372,7 +372,7 @@ def test_a_teams_spend_includes_its_projects() -> None:
     keys = [store.create_key(name, team=owner)[0] for name, owner in (("one", team), ("two", app))]
     store.write(
         [
-            entry(f"p{n}", key_id=key.pk, cost_usd=Decimal(n), started_at=now.timestamp())
+            make_record(f"p{n}", key_id=key.pk, cost_usd=Decimal(n), started_at=now.timestamp())
             for n, key in enumerate(keys, 1)
         ]
     )
@@ -388,7 +388,7 @@ def test_the_list_shows_the_budget_use_of_each_provider(admin_client: Client) ->
     provider("q")
     store.set_options({"budget": {"day_usd": "9"}, "limits": {"requests_per_minute": 70}})
     now = timezone.now()
-    store.write([entry("r1", started_at=now.timestamp(), provider="p", cost_usd=Decimal(3))])
+    store.write([make_record("r1", started_at=now.timestamp(), provider="p", cost_usd=Decimal(3))])
     response = admin_client.get(reverse("teams"))
     gauges = {row["row"].name: row["gauge"] for row in response.context["owners"]}
     assert (gauges["p"].span, gauges["p"].spent, gauges["p"].level) == ("month", 3, "warn")

@@ -22,7 +22,7 @@ from gateway.models import Team
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.usage_querysets import Totals
 from tests.markup import normalize_html
-from tests.store.factories import entry
+from tests.store.factories import make_record
 from tests.store.test_hedge_losers import hedged_request
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
@@ -41,7 +41,7 @@ def add_request(id: str = "req_1", *, ago: float = 60, **values: Any) -> LogReco
         "output_tokens": 20,
         "cost_usd": Decimal("0.25"),
     }
-    return entry(id, **(fields | values))
+    return make_record(id, **(fields | values))
 
 
 def page(client: Client, **query: str) -> str:

@@ -15,7 +15,7 @@ from gateway.accounting.what_if import estimate, find_candidate, what_if
 from gateway.providers.profile import Price
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 from gateway.usage_querysets import Totals
-from tests.store.factories import entry, model, provider, route
+from tests.store.factories import make_record, model, provider, route
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("frozen_now")]
 
@@ -36,7 +36,7 @@ def add_request(id: str = "r1", **values: Any) -> None:
         "cost_usd": USD(9),
         "charged_usd": USD(12),
     }
-    store.write([entry(id, **(fields | values))])
+    store.write([make_record(id, **(fields | values))])
 
 
 def span() -> tuple[dt.datetime, dt.datetime]:

@@ -38,7 +38,7 @@ from tests.dialects.crossing.upstreams import UPSTREAMS
 from tests.dialects.scaling import growth
 from tests.dialects.scaling_clients import REQUESTS
 from tests.dialects.scaling_streams import RESPONSE_EVENTS, STREAMS
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 SMALL, FACTOR = 400, 4
 # A square would be 16; what is linear is near 4 on any machine.
@@ -89,7 +89,7 @@ def _rendering(client: str, kind: str, target: Target) -> Callable[[int], Work]:
             )
             body, report = apply(target.edits, rendered_request.body)
             rows = adaptation_rows((*rendered_request.report, *report))
-            return msgspec.json.encode(body), encode_record(entry(adaptations=rows))
+            return msgspec.json.encode(body), encode_record(make_record(adaptations=rows))
 
         return work
 

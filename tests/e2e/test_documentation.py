@@ -44,7 +44,7 @@ from tests.e2e.test_up import UpProcess, running_up
 from tests.litellm.proxy_database import SALT_KEY, new_database
 from tests.one_api.test_import import NEW
 from tests.ports import free_port
-from tests.store.factories import entry, model, provider
+from tests.store.factories import make_record, model, provider
 from tests.waits import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -378,7 +378,7 @@ def test_requests_are_answered(shell: DocumentationShell, block: Block) -> None:
 def test_duckdb_reads_the_exported_log(tmp_path: Path, cost: Decimal | None) -> None:
     duckdb = pytest.importorskip("duckdb", reason="uv sync --group docs")
     (block,) = [block for block in BLOCKS if block.language == "sql"]
-    store.write([entry("req_1", cost_usd=cost), entry("req_2", cost_usd=cost)])
+    store.write([make_record("req_1", cost_usd=cost), make_record("req_2", cost_usd=cost)])
     assert export_complete_rows(Destination(tmp_path.as_uri()), bodies=False) == 2
     (row,) = duckdb.sql(block.code.replace("/var/log/dragoman", str(tmp_path))).fetchall()
     route = RequestLog.objects.values_list("route", flat=True)[0]

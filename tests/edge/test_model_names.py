@@ -232,13 +232,13 @@ async def test_a_batch_refuses_a_hostile_model_name(tmp_path: Path) -> None:
 async def test_the_playground_refuses_a_hostile_name(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("r", _azure()))) as gw:
         body = {"model": "az/gpt-4o/../x", "messages": [{"role": "user", "content": "x"}]}
-        entry = await playground_calls.run_playground_call(
+        record = await playground_calls.run_playground_call(
             gw.runtime,
             dialect="openai_chat",
             body=json.dumps(body).encode(),
             caller="playground",
         )
-        assert entry.status == 400
+        assert record.status == 400
         assert gw.upstreams.requests == []
 
 

@@ -110,7 +110,7 @@ async def test_the_model_in_the_path_replaces_the_one_in_the_body(tmp_path: Path
         assert upstream_request.url.host == "a.test"
         assert b'"small"' in upstream_request.content
         assert "api-version" not in str(upstream_request.url)
-        record = await gw.entry()
+        record = await gw.record()
         assert (record.requested_model, record.route) == ("cheap", "cheap")
 
 

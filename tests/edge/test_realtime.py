@@ -160,8 +160,8 @@ async def test_a_budget_that_is_used_up_ends_the_session(
         second = EdgeClient(live)
         assert (await second.next())["status"] == 429
         await second.task
-        await wait_until_async(lambda: len(live.entries) == 2)
-    row = live.entries[0]
+        await wait_until_async(lambda: len(live.records) == 2)
+    row = live.records[0]
     assert (row.outcome, row.error_kind) == ("cut", "quota")
     assert row.output_tokens == 600
     assert row.cost_usd is not None
@@ -221,8 +221,8 @@ async def test_an_upstream_that_does_not_respond_ends_the_session(
         session.send_text("silent")
         assert "in time" in (await session.until("error"))["error"]["message"]
         assert await closed(session) == 1011
-        await wait_until_async(lambda: live.entries)
-    assert (live.entries[0].outcome, live.entries[0].error_kind) == ("cut", "timeout")
+        await wait_until_async(lambda: live.records)
+    assert (live.records[0].outcome, live.records[0].error_kind) == ("cut", "timeout")
 
 
 @pytest.mark.parametrize(
@@ -267,8 +267,8 @@ async def test_the_end_of_a_shutdown_stops_a_response(
         (await live.lazy_runtime.get()).begin_drain(0.6)
         assert "shutting down" in (await session.until("error"))["error"]["message"]
         assert await closed(session) == 1012
-        await wait_until_async(lambda: live.entries)
-    assert live.entries[0].outcome == "cut"
+        await wait_until_async(lambda: live.records)
+    assert live.records[0].outcome == "cut"
 
 
 async def test_a_session_occupies_a_slot_of_the_concurrency_limit(
@@ -297,10 +297,10 @@ async def test_the_next_target_is_tried_before_the_handshake(
         session = EdgeClient(live)
         await session.until("session.created")
         await session.disconnect()
-        await wait_until_async(lambda: live.entries)
+        await wait_until_async(lambda: live.records)
     assert upstream.refused == [401]
-    assert [attempt.status for attempt in live.entries[0].attempts] == [401, 101]
-    assert live.entries[0].provider == "a"
+    assert [attempt.status for attempt in live.records[0].attempts] == [401, 101]
+    assert live.records[0].provider == "a"
 
 
 @pytest.mark.parametrize("query", [b"", b"model=voice&model=other", b"call_id=1", b"intent=x"])
@@ -324,8 +324,8 @@ async def test_a_log_with_bodies_has_counts_and_no_texts(
         session.send_text("a private text")
         await session.until("response.done")
         await session.disconnect()
-        await wait_until_async(lambda: live.entries)
-    bodies = live.entries[0].bodies
+        await wait_until_async(lambda: live.records)
+    bodies = live.records[0].bodies
     assert bodies is not None
     text = repr(bodies)
     assert "response.output_text.delta" in text
@@ -432,9 +432,9 @@ async def test_transcriptions_are_part_of_the_cost(
         session.send({"type": "input_audio_buffer.commit"})
         await session.until("conversation.item.input_audio_transcription.completed")
         await session.disconnect()
-        await wait_until_async(lambda: live.entries)
-    assert live.entries[0].cost_usd == usd
-    assert not live.entries[0].input_tokens
+        await wait_until_async(lambda: live.records)
+    assert live.records[0].cost_usd == usd
+    assert not live.records[0].input_tokens
 
 
 async def test_a_budget_counts_transcriptions(tmp_path: Path, upstream: StrictRealtime) -> None:
@@ -465,7 +465,7 @@ async def test_a_transcription_without_a_price_does_not_suspend_the_budget(
         second = EdgeClient(live)
         assert (await second.next())["status"] == 429, "the known cost counts after the session"
         await second.task
-        await wait_until_async(lambda: len(live.entries) == 2)
-    row = live.entries[0]
+        await wait_until_async(lambda: len(live.records) == 2)
+    row = live.records[0]
     assert row.cost_usd is not None and row.cost_usd > Decimal("0.01")
     assert row.price_source.endswith("; the price of a part is unknown")

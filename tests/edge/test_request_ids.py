@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway import store
 from gateway.models import RequestLog
 from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 BODY = {"model": "r", "messages": [{"role": "user", "content": "x"}]}
 # What a client may call its request, and what it may try.
@@ -54,7 +54,7 @@ async def test_a_clients_request_id_is_returned_beside_the_rows_id(
     registry = snapshot(route("r", provider("up")))
     async with gateway(tmp_path, registry, up=lambda _: responses()) as gw:
         reply = await gw.post("/v1/chat/completions", BODY, headers={"x-request-id": "my-trace.1"})
-        row = await gw.entry()
+        row = await gw.record()
         assert reply.headers["x-request-id"] == "my-trace.1"
         assert reply.headers["x-dragoman-request-id"] == row.id
         assert row.client_request_id == "my-trace.1"
@@ -63,10 +63,12 @@ async def test_a_clients_request_id_is_returned_beside_the_rows_id(
 @pytest.mark.django_db
 def test_a_link_by_row_id_shows_that_row(admin_client: Client) -> None:
     """A client cannot replace a row by using its id as a request id."""
-    store.write([entry("req_mine", endpoint="/v1/chat/completions", requested_model="mine")])
+    store.write([make_record("req_mine", endpoint="/v1/chat/completions", requested_model="mine")])
     own_row = RequestLog.objects.get(request_id="req_mine")
     for n, chosen in enumerate((str(own_row.pk), "req_mine", str(own_row.pk + 1000))):
-        store.write([entry(f"req_other{n}", client_request_id=chosen, requested_model="forged")])
+        store.write(
+            [make_record(f"req_other{n}", client_request_id=chosen, requested_model="forged")]
+        )
     for address in (str(own_row.pk), "req_mine"):
         page = admin_client.get(f"/console/requests/{address}").content.decode()
         assert '<h2 class="mono trunc" id="detail-title">req_mine</h2>' in page
@@ -75,7 +77,7 @@ def test_a_link_by_row_id_shows_that_row(admin_client: Client) -> None:
 
 @pytest.mark.django_db
 def test_a_clients_id_is_found(admin_client: Client) -> None:
-    store.write([entry(f"req_{n}", client_request_id="trace-1") for n in range(2)])
+    store.write([make_record(f"req_{n}", client_request_id="trace-1") for n in range(2)])
     newest = RequestLog.objects.latest("pk")
     page = admin_client.get("/console/requests/trace-1").content.decode()
     assert f'data-id="{newest.pk}"' in page

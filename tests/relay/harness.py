@@ -196,14 +196,14 @@ class Gateway:
     """The gateway under test; `entries` are the log records that the writer thread received."""
 
     def __init__(
-        self, lazy_runtime: LazyRuntime, upstreams: FakeUpstreams, entries: list[LogRecord]
+        self, lazy_runtime: LazyRuntime, upstreams: FakeUpstreams, records: list[LogRecord]
     ) -> None:
         assert lazy_runtime.current is not None
         self.lazy_runtime = lazy_runtime
         self.runtime: Runtime = lazy_runtime.current
         self.app = ModelApi(lazy_runtime)
         self.upstreams = upstreams
-        self.entries = entries
+        self.records = records
 
     async def post(
         self,
@@ -257,14 +257,14 @@ class Gateway:
             await self.app(scope, receive, send)
         return reply
 
-    async def entry(self) -> LogRecord:
+    async def record(self) -> LogRecord:
         """Return the newest log record."""
         return (await self.rows(1))[-1]
 
     async def rows(self, count: int) -> list[LogRecord]:
         """Return the log records once there are `count` of them."""
-        await wait_until_async(lambda: len(self.entries) >= count)
-        return self.entries
+        await wait_until_async(lambda: len(self.records) >= count)
+        return self.records
 
 
 @asynccontextmanager
@@ -281,7 +281,7 @@ async def gateway(
     **upstreams: Answering,
 ) -> AsyncIterator[Gateway]:
     """Run a gateway with these routes, whose providers respond as scripted."""
-    entries: list[LogRecord] = []
+    records: list[LogRecord] = []
     config = Config(
         data_dir=tmp_path,
         pepper=PEPPER,
@@ -293,7 +293,7 @@ async def gateway(
         registry=RegistryStore(
             load_snapshot=lambda: registry, current_version=lambda: registry.version
         ),
-        log=LogStore(write=entries.extend, checkpoint=checkpoint),
+        log=LogStore(write=records.extend, checkpoint=checkpoint),
         start_telemetry=start_telemetry,
         write_spans=write_spans,
         responses=responses,
@@ -303,6 +303,6 @@ async def gateway(
     scripted = FakeUpstreams(**upstreams)
     live.upstreams = Upstreams(scripted)
     try:
-        yield Gateway(lazy_runtime, scripted, entries)
+        yield Gateway(lazy_runtime, scripted, records)
     finally:
         await live.close()

@@ -392,7 +392,7 @@ def read_usage(data: bytes, *, size: int = 7) -> dict[str, batches.ModelUsage]:
     results = BatchResultReader(test_registry, test_registry.providers["up"], "batch_1")
     for start in range(0, len(data), size):
         results.feed(data[start : start + size])
-    return {entry.model: entry for entry in results.close()}
+    return {record.model: record for record in results.close()}
 
 
 def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:

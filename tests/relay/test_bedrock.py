@@ -46,7 +46,7 @@ async def test_a_stream_passes_through_in_complete_messages(tmp_path: Path) -> N
     registry = snapshot(route("m", bedrock(), model="us.amazon.nova-pro-v1:0"))
     async with gateway(tmp_path, registry, aws=lambda _: events(*pieces)) as gw:
         reply = await gw.post(PATH, REQUEST)
-        entry = await gw.entry()
+        record = await gw.record()
     assert reply.body == WIRE
     assert reply.headers["content-type"] == "application/vnd.amazon.eventstream"
     decoder = Decoder()
@@ -58,8 +58,8 @@ async def test_a_stream_passes_through_in_complete_messages(tmp_path: Path) -> N
     (upstream_request,) = gw.upstreams.requests
     assert json.loads(upstream_request.content) == REQUEST
     assert upstream_request.url.path.endswith("/us.amazon.nova-pro-v1:0/converse-stream")
-    assert entry.passthrough
-    assert (entry.input_tokens, entry.output_tokens, entry.finish) == (7, 3, "stop")
+    assert record.passthrough
+    assert (record.input_tokens, record.output_tokens, record.finish) == (7, 3, "stop")
 
 
 async def test_a_truncated_stream_ends_with_an_exception(tmp_path: Path) -> None:
@@ -68,10 +68,10 @@ async def test_a_truncated_stream_ends_with_an_exception(tmp_path: Path) -> None
     pieces = (WIRE[:cut], httpx.ReadError("gone"))
     async with gateway(tmp_path, registry, aws=lambda _: events(*pieces)) as gw:
         reply = await gw.post(PATH, REQUEST)
-        entry = await gw.entry()
+        record = await gw.record()
     *_, last = Decoder().feed(reply.body)
     assert last.event == "internalServerException"
-    assert entry.outcome == "cut"
+    assert record.outcome == "cut"
 
 
 async def test_an_idle_event_stream_gets_no_keepalive_bytes(
@@ -111,11 +111,11 @@ async def test_an_unreadable_message_is_replaced_by_an_exception(
     pieces = (start, 0.02, delta + bad)
     async with gateway(tmp_path, registry, aws=lambda _: events(*pieces)) as gw:
         reply = await gw.post(PATH, REQUEST)
-        entry = await gw.entry()
+        record = await gw.record()
     assert reply.body.startswith(start + delta)
     (last,) = Decoder().feed(reply.body[len(start + delta) :])
     assert last.event == "internalServerException"
-    assert entry.outcome == "cut"
+    assert record.outcome == "cut"
 
 
 async def test_an_exception_of_the_service_is_passed_on(tmp_path: Path) -> None:

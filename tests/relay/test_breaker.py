@@ -282,7 +282,7 @@ async def test_a_client_disconnect_is_no_failure_of_the_target(tmp_path: Path) -
     async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
         live.runtime.breaker.record_outcome("a/gpt-4.1", "timeout", None, 5.0)
         await live.post(CHAT, chat_request(), disconnect_once=lambda _: live.upstreams.requests)
-        await live.entry()
+        await live.record()
         assert live.runtime.health["a/gpt-4.1"].consecutive_failures == 1
 
 
@@ -356,9 +356,9 @@ async def test_content_that_a_provider_refuses_opens_no_circuit(
     responses = {"a": lambda _: replies.pop(0), "b": lambda _: completion("other")}
     async with gateway(tmp_path, registry, **responses) as gw:
         await gw.post(CHAT, chat_request())
-        entry = await gw.entry()
+        record = await gw.record()
         following = await gw.post(CHAT, chat_request())
-    assert entry.error_kind == "content_policy"
+    assert record.error_kind == "content_policy"
     assert following.json()["choices"][0]["message"]["content"] == "hello"
 
 

@@ -58,7 +58,7 @@ async def _relayed(
     body = {"model": "m", "messages": MESSAGES}
     async with gateway(tmp_path, snapshot(route("m", maker)), a=lambda _: sse(*parts)) as live:
         reply = await live.post(path, body | {"stream": stream, "max_tokens": 9})
-        return await live.entry(), reply.body
+        return await live.record(), reply.body
 
 
 LAST = chunk(finish="stop", usage=USAGE).rstrip()
@@ -153,7 +153,7 @@ async def test_an_error_after_a_whole_gemini_response_is_not_passed_on(
             "/v1beta/models/m:streamGenerateContent?alt=sse",
             {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
         )
-        row = await live.entry()
+        row = await live.record()
     assert reply.body == GEMINI_LAST
     assert (row.outcome, row.output_tokens) == ("ok", 3)
 
@@ -207,7 +207,7 @@ async def _passed_choices(
         body = {"contents": contents, "generationConfig": {"candidateCount": count}}
     async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
         reply = await live.post(path, body)
-        row = await live.entry()
+        row = await live.record()
     assert row.passthrough
     return row, reply.body
 

@@ -109,7 +109,7 @@ async def test_cost_and_charge_are_both_recorded(
     test_snapshot = msgspec.structs.replace(base, keys=marked_up_keys)
     async with gateway(tmp_path, test_snapshot, one=lambda _: completion(usage=USAGE)) as live:
         await live.post(CHAT, body())
-        row = await live.entry()
+        row = await live.record()
     assert row.cost_usd == COST
     assert row.charged_usd == COST * Decimal(factor)
 
@@ -118,7 +118,7 @@ async def test_an_unknown_cost_is_charged_as_unknown(tmp_path: Path) -> None:
     test_registry = registry(priced_route(Price()), markup=Decimal(2))
     async with gateway(tmp_path, test_registry, one=lambda _: completion(usage=USAGE)) as live:
         await live.post(CHAT, body())
-        row = await live.entry()
+        row = await live.record()
     assert (row.cost_usd, row.charged_usd) == (None, None)
 
 
@@ -142,7 +142,7 @@ async def test_the_tier_that_the_response_names_sets_the_price(tmp_path: Path) -
         one=lambda _: completion(usage=USAGE, service_tier="flex"),
     ) as live:
         await live.post(CHAT, body(service_tier="flex"))
-        row = await live.entry()
+        row = await live.record()
     assert (row.service_tier, row.cost_usd) == ("flex", COST / 2)
     assert row.price_source == "custom; tier flex"
 
@@ -154,7 +154,7 @@ async def test_a_requested_tier_that_was_not_granted_is_not_billed(tmp_path: Pat
         one=lambda _: completion(usage=USAGE, service_tier="default"),
     ) as live:
         await live.post(CHAT, body(service_tier="flex"))
-        row = await live.entry()
+        row = await live.record()
     assert (row.service_tier, row.cost_usd) == ("", COST)
 
 
@@ -163,7 +163,7 @@ async def test_without_a_tier_in_the_response_the_requested_one_is_billed(tmp_pa
         tmp_path, registry(priced_route()), one=lambda _: completion(usage=USAGE)
     ) as live:
         await live.post(CHAT, body(service_tier="flex"))
-        row = await live.entry()
+        row = await live.record()
     assert (row.service_tier, row.cost_usd) == ("flex", COST / 2)
 
 
@@ -214,7 +214,7 @@ async def test_image_tokens_have_their_own_price(
         tmp_path, registry(test_route), one=lambda _: httpx.Response(200, json=response)
     ) as live:
         reply = await live.post(path, chat if path == CHAT else text)
-        row = await live.entry()
+        row = await live.record()
     assert reply.status == 200
     expected = Decimal(100 * 3 + 10 * 25 + 1290 * 300) / 10**7
     assert row.cost_usd == (expected / 2 if tier else expected)
@@ -259,7 +259,7 @@ async def test_fast_is_openais_new_name_of_priority(
     response = completion(usage=USAGE, **({"service_tier": reported} if reported else {}))
     async with gateway(tmp_path, registry(test_route), one=lambda _: response) as live:
         await live.post(CHAT, body(service_tier="fast"))
-        row = await live.entry()
+        row = await live.record()
     assert (row.service_tier, row.cost_usd) == (priced, COST * 2)
 
 
@@ -288,7 +288,7 @@ async def test_web_searches_of_claude_cost_a_cent_each(
         tmp_path, registry(test_route, markup=Decimal(2)), one=lambda _: response
     ) as live:
         await live.post(MESSAGES, body())
-        row = await live.entry()
+        row = await live.record()
     assert row.cost_usd == COST + Decimal("0.01") * searches
     assert row.charged_usd == row.cost_usd * 2
 
@@ -335,7 +335,7 @@ async def test_web_searches_of_openai_cost_a_cent_each(
         request = {"model": "r", "input": "hi", "stream": stream}
     async with gateway(tmp_path, registry(test_route), one=lambda _: reply) as live:
         await live.post(path, request)
-        row = await live.entry()
+        row = await live.record()
     assert row.cost_usd == COST + Decimal("0.01") * searches
 
 
@@ -362,7 +362,7 @@ async def test_inference_in_the_us_only_costs_more(
     test_route = priced_route(dialect="anthropic_messages", preset=preset)
     async with gateway(tmp_path, registry(test_route), one=lambda _: response) as live:
         await live.post(MESSAGES, body())
-        row = await live.entry()
+        row = await live.record()
     searches = 1 if preset == "anthropic" else 0
     assert row.cost_usd == COST * Decimal(factor) + Decimal("0.01") * searches
     assert ("region us" in row.price_source) == (factor != "1")
@@ -406,7 +406,7 @@ async def test_iterations_that_the_usage_does_not_include_are_billed(
     test_route = priced_route(price, dialect="anthropic_messages", preset="anthropic")
     async with gateway(tmp_path, registry(test_route), one=lambda _: response) as live:
         reply = await live.post(path, body(stream=stream))
-        row = await live.entry()
+        row = await live.record()
     own = Decimal(23_000 + 180_000 + 2 * (1000 + 3500)) / 10**6
     advice = Decimal(1000 * 5 + 100 * 25) / 10**6
     assert row.cost_usd == own + advice
@@ -423,7 +423,7 @@ async def test_a_tier_without_a_price_is_billed_as_standard_and_marked(tmp_path:
         one=lambda _: completion(usage=USAGE, service_tier="priority"),
     ) as live:
         await live.post(CHAT, body(service_tier="priority"))
-        row = await live.entry()
+        row = await live.record()
     assert (row.service_tier, row.cost_usd) == ("priority", COST)
     assert "no price known for the tier priority" in row.price_source
 
@@ -432,7 +432,7 @@ async def test_tags_of_request_and_key_are_in_the_log(tmp_path: Path) -> None:
     test_registry = registry(priced_route(), tags=("team-a",))
     async with gateway(tmp_path, test_registry, one=lambda _: completion(usage=USAGE)) as live:
         await live.post(CHAT, body(), headers={"x-dragoman-tags": "ci, nightly"})
-        row = await live.entry()
+        row = await live.record()
     assert row.tags == ["ci", "nightly", "team-a"]
 
 
@@ -453,7 +453,7 @@ async def test_the_log_reads_the_session_headers_of_routes(tmp_path: Path, heade
         tmp_path, registry(priced_route()), one=lambda _: completion(usage=USAGE)
     ) as live:
         await live.post(CHAT, body(), headers={header: "s-1"})
-        assert (await live.entry()).session == "s-1"
+        assert (await live.record()).session == "s-1"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -473,7 +473,7 @@ async def test_a_client_that_leaves_before_the_response_pays_for_its_prompt(
     request = body(stream=stream) | {"messages": [{"role": "user", "content": "word " * 1000}]}
     async with gateway(tmp_path, test_snapshot, one=never_answer) as gw:
         await gw.post(path, request, disconnect_once=lambda _: bool(called))
-        row = await gw.entry()
+        row = await gw.record()
     assert (row.status, row.outcome, row.usage_source) == (499, "client_closed", "estimated")
     assert row.input_tokens == pytest.approx(1000, rel=0.1)
     assert row.output_tokens == 0
@@ -490,5 +490,5 @@ async def test_a_client_that_leaves_during_the_backoff_pays_nothing(tmp_path: Pa
     backing_off = msgspec.structs.replace(priced_route(), retries=1, backoff_s=60.0)
     async with gateway(tmp_path, registry(backing_off), one=fail) as gw:
         await gw.post(CHAT, body(), disconnect_once=lambda _: bool(called))
-        row = await gw.entry()
+        row = await gw.record()
     assert (row.outcome, row.input_tokens, row.cost_usd) == ("client_closed", None, None)

@@ -45,7 +45,7 @@ async def test_a_successful_health_check_closes_the_circuit(tmp_path: Path) -> N
     ) as live:
         live.runtime.breaker.record_outcome(LABEL, "rate_limit", 60, 5.0)
         await run_due_checks(live)
-        row = await live.entry()
+        row = await live.record()
         assert live.runtime.health == {}
     assert (row.key_prefix, row.endpoint, row.outcome) == ("check", "check", "ok")
     assert row.cost_usd is not None and row.bodies is None

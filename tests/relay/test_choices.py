@@ -116,7 +116,7 @@ async def test_choices_are_merged_with_their_indexes_and_their_sum(tmp_path: Pat
     test_route = priced_route(CLAUDE)
     async with gateway(tmp_path, snapshot(test_route), a=claude(["a", "bb", "ccc"])) as gw:
         reply = await gw.post("/v1/chat/completions", REQUEST)
-        row = await gw.entry()
+        row = await gw.record()
     body = reply.json()
     assert reply.status == 200, body
     assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
@@ -127,7 +127,7 @@ async def test_choices_are_merged_with_their_indexes_and_their_sum(tmp_path: Pat
     assert row.cost_usd == Decimal("0.000042")
     [attempt] = row.attempts
     assert sorted(c.output_tokens or 0 for c in attempt.calls) == [1, 2, 3]
-    assert len(gw.entries) == 1 and len(gw.upstreams.requests) == 3
+    assert len(gw.records) == 1 and len(gw.upstreams.requests) == 3
     assert "n" not in reply.headers.get("x-dragoman-dropped", "").split(", ")
 
 
@@ -137,7 +137,7 @@ async def test_a_stream_interleaves_its_choices(tmp_path: Path) -> None:
     upstream = claude(texts, pause_s=0.01)
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=upstream) as gw:
         reply = await gw.post("/v1/chat/completions", body)
-        row = await gw.entry()
+        row = await gw.record()
     stream_chunks = chunks(reply.body)
     state: Any = ChatCompletionStreamState()
     for part in stream_chunks:
@@ -255,7 +255,7 @@ async def test_a_failed_choice_fails_the_request(tmp_path: Path) -> None:
 
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=second_fails) as gw:
         reply = await gw.post("/v1/chat/completions", REQUEST)
-        row = await gw.entry()
+        row = await gw.record()
     assert (reply.status, reply.json()["error"]["message"]) == (503, "busy")
     assert row.outcome == "error"
 
@@ -276,7 +276,7 @@ async def test_a_failure_in_a_stream_ends_it_with_the_error(tmp_path: Path) -> N
 
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=last_fails) as gw:
         reply = await gw.post("/v1/chat/completions", {**REQUEST, "stream": True})
-        row = await gw.entry()
+        row = await gw.record()
     assert chunks(reply.body)[-1]["error"]["message"] == "busy"
     assert b"[DONE]" not in reply.body
     assert row.outcome == "cut"
@@ -291,7 +291,7 @@ async def test_complete_streams_need_no_end_of_their_connections(
     upstream = claude(["a", "b", "c"], after=(after,))
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=upstream) as gw:
         reply = await gw.post("/v1/chat/completions", {**REQUEST, "stream": True})
-        row = await gw.entry()
+        row = await gw.record()
     assert reply.body.endswith(DONE)
     choices = [choice for part in chunks(reply.body) for choice in part["choices"]]
     ends = [choice["index"] for choice in choices if choice["finish_reason"]]
@@ -319,7 +319,7 @@ async def test_a_client_that_disconnects_ends_all_calls(tmp_path: Path) -> None:
 
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=hangs) as gw:
         await gw.post("/v1/chat/completions", REQUEST, disconnect_after=0.2)
-        row = await gw.entry()
+        row = await gw.record()
     assert row.outcome == "client_closed"
 
 
@@ -329,7 +329,7 @@ async def test_an_interrupted_stream_is_billed_the_prompt_of_each_choice(tmp_pat
     upstream = claude(["alpha", "bravo", "chars"], pause_s=0.3)
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=upstream) as gw:
         await gw.post("/v1/chat/completions", body, disconnect_once=lambda r: r.parts)
-        row = await gw.entry()
+        row = await gw.record()
     assert row.outcome == "client_closed"
     assert row.usage_source == "estimated"
     assert row.input_tokens is not None and 270 <= row.input_tokens <= 390
@@ -359,7 +359,7 @@ async def test_the_service_tier_of_each_call_sets_its_price(tmp_path: Path, stre
     body = {**REQUEST, "stream": stream, "service_tier": "flex"}
     async with gateway(tmp_path, snapshot(test_route), a=lambda _: in_tier(tiers.pop())) as gw:
         reply = await gw.post("/v1/chat/completions", body)
-        row = await gw.entry()
+        row = await gw.record()
     assert reply.status == 200 and len(gw.upstreams.requests) == 3
     costs = sorted(call.cost_usd or 0 for call in row.attempts[0].calls)
     assert costs == [Decimal("0.00001"), Decimal("0.00001"), Decimal("0.00002")]

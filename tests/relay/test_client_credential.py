@@ -58,9 +58,9 @@ async def test_litellms_name_of_the_gateway_keys_header_works_too(tmp_path: Path
     async with gateway(tmp_path, registry, one=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", BODY, headers=headers)
         (upstream_request,) = gw.upstreams.requests
-        entry = await gw.entry()
+        record = await gw.record()
     assert upstream_request.headers["authorization"] == f"Bearer {OWN}"
-    assert entry.key_id == 1
+    assert record.key_id == 1
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ async def test_the_gateway_key_in_the_usual_header_is_not_sent_to_the_provider(
     async with gateway(tmp_path, registry, one=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", BODY, headers=headers)
         (upstream_request,) = gw.upstreams.requests
-        entry = await gw.entry()
-    assert entry.key_id == 1
+        record = await gw.record()
+    assert record.key_id == 1
     assert upstream_request.headers["authorization"] == "Bearer provider-key-1"
 
 
@@ -148,13 +148,13 @@ async def test_the_log_has_no_credential_even_if_the_provider_repeats_it(tmp_pat
     response = lambda _: completion(f"you sent {OWN}")  # noqa: E731
     async with gateway(tmp_path, registry, one=response) as gw:
         reply = await gw.post("/v1/chat/completions", BODY, headers=headers)
-        entry = await gw.entry()
+        record = await gw.record()
     assert reply.status == 200
-    assert entry.bodies is not None
-    assert b"you sent *****" in (entry.bodies.upstream_response or b"")
-    assert OWN not in repr(entry)
-    assert OWN not in repr(msgspec.structs.asdict(entry.bodies))
-    assert entry.bodies.client_headers["authorization"] == "***"
+    assert record.bodies is not None
+    assert b"you sent *****" in (record.bodies.upstream_response or b"")
+    assert OWN not in repr(record)
+    assert OWN not in repr(msgspec.structs.asdict(record.bodies))
+    assert record.bodies.client_headers["authorization"] == "***"
 
 
 async def test_a_rejected_credential_is_the_clients_error_and_opens_no_circuit(

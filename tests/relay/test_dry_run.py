@@ -201,7 +201,7 @@ async def test_a_step_times_out_if_its_first_token_is_late(tmp_path: Path) -> No
     )
     async with gateway(tmp_path, registry, a=slow, c=upstream_response(None)) as live:
         reply = await live.post(PATHS["openai_chat"], body("openai_chat", "text", "m"))
-        row = await live.entry()
+        row = await live.record()
     assert reply.status == 200
     assert [(a.error_kind, bool(a.skipped)) for a in row.attempts] == [
         ("timeout", False),

@@ -61,17 +61,17 @@ async def test_the_same_dialect_passes_through(tmp_path: Path) -> None:
     registry = snapshot(route(provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: openai_response()) as gw:
         reply = await gw.post("/v1/embeddings", fields)
-        entry = await gw.entry()
+        record = await gw.record()
     (upstream_request,) = gw.upstreams.requests
     assert upstream_request.url.path == "/embeddings"
     assert json.loads(upstream_request.content) == {**fields, "model": "text-embedding-3-small"}
     assert reply.json()["data"][1]["embedding"] == VECTORS[1]
-    assert entry.passthrough
-    assert (entry.endpoint, entry.client_dialect) == ("/v1/embeddings", "openai_embeddings")
-    assert (entry.input_tokens, entry.output_tokens) == (8, 0)
-    assert entry.usage_source == "reported"
-    assert entry.cost_usd == Decimal("0.000016")
-    assert (entry.status, entry.outcome, entry.finish) == (200, "ok", "")
+    assert record.passthrough
+    assert (record.endpoint, record.client_dialect) == ("/v1/embeddings", "openai_embeddings")
+    assert (record.input_tokens, record.output_tokens) == (8, 0)
+    assert record.usage_source == "reported"
+    assert record.cost_usd == Decimal("0.000016")
+    assert (record.status, record.outcome, record.finish) == (200, "ok", "")
 
 
 @pytest.mark.parametrize("user_agent", ["mistral-client-python/3.7.0", "OpenAI/Python 3.57.0"])
@@ -80,11 +80,11 @@ async def test_mistrals_sdks_get_the_id_that_they_require(tmp_path: Path, user_a
     headers = {"user-agent": user_agent}
     async with gateway(tmp_path, registry, a=lambda _: openai_response()) as gw:
         reply = await gw.post("/v1/embeddings", REQUEST, headers=headers)
-        entry = await gw.entry()
+        record = await gw.record()
     body = reply.json()
     assert body["data"][1]["embedding"] == VECTORS[1]
     is_mistral = user_agent.startswith("mistral")
-    assert (body.get("id", "").startswith("embd-"), entry.passthrough) == (
+    assert (body.get("id", "").startswith("embd-"), record.passthrough) == (
         is_mistral,
         not is_mistral,
     )
@@ -109,7 +109,7 @@ async def test_an_openai_client_gets_vectors_of_an_ollama(
     registry = snapshot(route(ollama()))
     async with gateway(tmp_path, registry, local=lambda _: ollama_response()) as gw:
         reply = await gw.post("/v1/embeddings", request_body)
-        entry = await gw.entry()
+        record = await gw.record()
     (upstream_request,) = gw.upstreams.requests
     assert upstream_request.url.path == "/api/embed"
     assert json.loads(upstream_request.content) == {
@@ -121,9 +121,9 @@ async def test_an_openai_client_gets_vectors_of_an_ollama(
     assert [row["embedding"] for row in body["data"]] == expected
     assert (body["model"], body["usage"]["prompt_tokens"]) == ("emb", 8)
     assert reply.headers["x-dragoman-dropped"] == "user"
-    assert not entry.passthrough
-    assert (entry.upstream_dialect, entry.input_tokens) == ("ollama", 8)
-    assert entry.adaptations[0]["field"] == "user"
+    assert not record.passthrough
+    assert (record.upstream_dialect, record.input_tokens) == ("ollama", 8)
+    assert record.adaptations[0]["field"] == "user"
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ async def test_an_ollama_client_gets_vectors_of_openai(
     registry = snapshot(route(provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: response) as gw:
         reply = await gw.post(path, body)
-        entry = await gw.entry()
+        record = await gw.record()
     assert reply.json()[shape] == (VECTORS[0] if is_single else VECTORS)
-    assert (entry.endpoint, entry.client_dialect) == (path, "ollama")
+    assert (record.endpoint, record.client_dialect) == (path, "ollama")
 
 
 @pytest.mark.parametrize("path", ["/api/embed", "/api/embeddings"])
@@ -160,11 +160,11 @@ async def test_an_ollama_client_passes_through_to_the_path_it_called(
     )
     async with gateway(tmp_path, registry, local=lambda _: response) as gw:
         reply = await gw.post(path, request)
-        entry = await gw.entry()
+        record = await gw.record()
     (upstream_request,) = gw.upstreams.requests
     assert upstream_request.url.path == path
     assert reply.status == 200
-    assert entry.passthrough
+    assert record.passthrough
 
 
 async def test_embeddings_fall_back_to_another_target(tmp_path: Path) -> None:
@@ -172,9 +172,9 @@ async def test_embeddings_fall_back_to_another_target(tmp_path: Path) -> None:
     down, healthy = (lambda _: refusal(503)), (lambda _: ollama_response())
     async with gateway(tmp_path, registry, a=down, local=healthy) as gw:
         reply = await gw.post("/v1/embeddings", REQUEST)
-        entry = await gw.entry()
+        record = await gw.record()
     assert reply.status == 200
-    assert [attempt.status for attempt in entry.attempts] == [503, 200]
+    assert [attempt.status for attempt in record.attempts] == [503, 200]
     assert reply.headers["x-dragoman-attempts"] == "2"
 
 
@@ -183,9 +183,9 @@ async def test_an_upstreams_refusal_has_the_clients_dialect(tmp_path: Path) -> N
     refused_response = httpx.Response(404, json={"error": "model 'up' not found"})
     async with gateway(tmp_path, registry, local=lambda _: refused_response) as gw:
         reply = await gw.post("/v1/embeddings", REQUEST)
-        entry = await gw.entry()
+        record = await gw.record()
     assert reply.json()["error"]["code"] == "model_not_found"
-    assert (reply.status, entry.error_kind) == (404, "not_found")
+    assert (reply.status, record.error_kind) == (404, "not_found")
 
 
 @pytest.mark.parametrize(
@@ -252,28 +252,28 @@ async def test_an_invalid_embedding_response_is_an_error(
 ) -> None:
     async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: response) as gw:
         reply = await gw.post("/v1/embeddings", REQUEST)
-        entry = await gw.entry()
+        record = await gw.record()
     assert reply.status == 502
-    assert entry.error_kind == "upstream_error"
+    assert record.error_kind == "upstream_error"
 
 
 async def test_a_passed_response_without_vectors_is_an_error(tmp_path: Path) -> None:
     registry = snapshot(route(provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: openai_response(data=[])) as gw:
         reply = await gw.post("/v1/embeddings", REQUEST)
-        entry = await gw.entry()
-    assert (reply.status, entry.outcome) == (502, "error")
+        record = await gw.record()
+    assert (reply.status, record.outcome) == (502, "error")
 
 
 async def test_missing_token_counts_are_estimated(tmp_path: Path) -> None:
     bare = ollama_response(prompt_eval_count=None)
     async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: bare) as gw:
         reply = await gw.post("/v1/embeddings", REQUEST)
-        entry = await gw.entry()
-    counted = {"prompt_tokens": entry.input_tokens, "total_tokens": entry.input_tokens}
+        record = await gw.record()
+    counted = {"prompt_tokens": record.input_tokens, "total_tokens": record.input_tokens}
     assert reply.json()["usage"] == counted
-    assert (entry.usage_source, entry.output_tokens) == ("estimated_size", 0)
-    assert entry.input_tokens
+    assert (record.usage_source, record.output_tokens) == ("estimated_size", 0)
+    assert record.input_tokens
 
 
 def gemini_response(**more: Any) -> httpx.Response:
@@ -288,14 +288,14 @@ async def test_vectors_of_gemini_have_the_usage_that_openai_clients_need(
     registry = snapshot(route(provider("up", "gemini", preset="gemini")))
     async with gateway(tmp_path, registry, up=lambda _: gemini_response(**more)) as gw:
         reply = await gw.post("/v1/embeddings", REQUEST)
-        entry = await gw.entry()
+        record = await gw.record()
     parsed_response = CreateEmbeddingResponse.model_validate_json(reply.body, strict=True)
     assert (
         parsed_response.usage.prompt_tokens
         == parsed_response.usage.total_tokens
-        == entry.input_tokens
+        == record.input_tokens
     )
-    assert entry.input_tokens == 5 if reported else entry.input_tokens > 0
+    assert record.input_tokens == 5 if reported else record.input_tokens > 0
 
 
 @pytest.mark.parametrize("verb", ["embedContent", "batchEmbedContents"])
@@ -336,8 +336,8 @@ async def test_bodies_are_stored(tmp_path: Path) -> None:
     registry = snapshot(route(ollama()), log_bodies=True)
     async with gateway(tmp_path, registry, local=lambda _: ollama_response()) as gw:
         await gw.post("/v1/embeddings", REQUEST)
-        entry = await gw.entry()
-    assert entry.bodies is not None
-    assert b"embeddings" in (entry.bodies.upstream_response or b"")
-    assert b"embedding" in (entry.bodies.client_response or b"")
-    assert harness.KEY.encode() not in (entry.bodies.upstream_request or b"")
+        record = await gw.record()
+    assert record.bodies is not None
+    assert b"embeddings" in (record.bodies.upstream_response or b"")
+    assert b"embedding" in (record.bodies.client_response or b"")
+    assert harness.KEY.encode() not in (record.bodies.upstream_request or b"")

@@ -45,7 +45,7 @@ async def test_order_is_preserved_and_counts_are_summed(tmp_path: Path) -> None:
         assert body["usage"]["prompt_tokens"] == 95
         sizes = [len(json.loads(r.content)["input"]) for r in live.upstreams.requests]
         assert (sorted(sizes), max_concurrent) == ([5, *[10] * 9], 4)
-        row = await live.entry()
+        row = await live.record()
     assert (row.status, row.input_tokens, row.usage_source) == (200, 95, "reported")
     assert (row.cost_usd, row.price_source) == (23.75, "provider")
 
@@ -162,7 +162,7 @@ async def test_cohere_gets_at_most_96_texts_per_request(tmp_path: Path, encoding
                 "dimensions": 256,
             }
             response = await live.post("/v1/embeddings", request_body)
-            row = await live.entry()
+            row = await live.record()
             await live.runtime.upstreams.close()
         sizes = sorted(len(request.body["texts"]) for request in server.requests)
     assert response.status == 200, response.body

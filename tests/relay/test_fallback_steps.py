@@ -106,7 +106,7 @@ async def test_each_class_of_failure_leads_to_its_own_step(
         tmp_path, registry, a=failing, b=lambda _: completion("b"), c=lambda _: completion("c")
     ) as live:
         reply = await live.post(CHAT, chat_request(stream=stream))
-        row = await live.entry()
+        row = await live.record()
     assert reply.status == 200
     assert [r.url.host for r in live.upstreams.requests] == ["a.test", "c.test"]
     assert [(a.target[0], bool(a.skipped)) for a in row.attempts] == [
@@ -298,7 +298,7 @@ async def test_tags_choose_the_target(
     upstreams = {n: lambda _: completion() for n in "abc"}
     async with gateway(tmp_path, registry, **upstreams) as live:
         assert (await live.post(CHAT, chat_request(**fields), headers=headers)).status == 200
-        row = await live.entry()
+        row = await live.record()
     assert [r.url.host[0] for r in live.upstreams.requests] == [host]
     assert "its tags do not match those of the request" in {a.skipped for a in row.attempts}
 

@@ -70,12 +70,12 @@ def test_a_process_that_ends_while_the_disk_is_full_loses_no_row(
     assert run.returncode == (-signal.SIGKILL if ended_by == "SIGKILL" else 0), run.stderr
     assert run.stdout == "True 0\n"
     assert "has no disk space left: No space left" in run.stderr
-    entries: list[LogRecord] = []
+    records: list[LogRecord] = []
     disk.free()
-    journal = Journal(disk.path / "journal", entries.extend)
+    journal = Journal(disk.path / "journal", records.extend)
     wait_until(lambda: journal.counters.replayed == REQUESTS + 1)
     journal.close()
-    assert sorted(e.id for e in entries) == sorted(["before", *(f"r{n}" for n in range(REQUESTS))])
+    assert sorted(e.id for e in records) == sorted(["before", *(f"r{n}" for n in range(REQUESTS))])
 
 
 def test_log_records_lost_on_a_full_disk_are_counted_and_logged(
@@ -110,9 +110,9 @@ def test_freed_disk_space_is_used_for_records_in_memory(
     wait_until(lambda: not journal.status.disk_full)
     assert journal.status.unrecorded == 0
     journal.close()
-    entries: list[LogRecord] = []
-    after = Journal(disk.path / "journal", entries.extend)
-    wait_until(lambda: len(entries) == 7)
+    records: list[LogRecord] = []
+    after = Journal(disk.path / "journal", records.extend)
+    wait_until(lambda: len(records) == 7)
     after.close()
 
 

@@ -47,7 +47,7 @@ async def post_calls(
         request = {"model": "m", "messages": MESSAGES, "stream": stream, **more}
         reply = await live.post(CHAT, request)
         assert reply.status == 200, reply.body
-        return reply, await live.entry()
+        return reply, await live.record()
 
 
 def chunks(body: bytes) -> list[ChatCompletionChunk]:

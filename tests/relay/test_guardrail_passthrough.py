@@ -68,7 +68,7 @@ async def test_a_transcript_is_masked(
     response = httpx.Response(200, content=content, headers={"content-type": kind})
     async with gateway(tmp_path, guarded_registry(MASK), up=lambda _: response) as live:
         reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
-        row = await live.entry()
+        row = await live.record()
     assert reply.body.decode() == expected
     assert row.guardrails[-1].outcome == "masked"
 
@@ -263,7 +263,7 @@ async def test_a_request_removes_no_guardrail(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry, up=lambda _: completion()) as live:
         await live.post(CHAT, response)
         upstream_body = json.loads(live.upstreams.requests[0].content)
-        row = await live.entry()
+        row = await live.record()
     assert upstream_body == {**chat(), "model": "gpt-4.1"} | {
         "messages": [{"role": "user", "content": "[CREDIT_CARD]"}]
     }

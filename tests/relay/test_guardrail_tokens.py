@@ -203,9 +203,9 @@ async def test_no_choice_of_a_masked_stream_has_tokens(
         one=lambda _: sse(*parts, DONE) if is_stream else completion(choices=CHOICES),
     ) as live:
         reply = await live.post(path, body)
-        entry = await live.entry()
+        record = await live.record()
     assert reply.status == 200
     assert reply.body.count(b"it is [CREDIT_CARD]") >= 2
     assert not shows_card(reply.body)
-    (result,) = entry.guardrails
+    (result,) = record.guardrails
     assert (result.stage, result.outcome) == ("response", "masked")

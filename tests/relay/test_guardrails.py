@@ -63,16 +63,16 @@ async def test_a_blocked_request_is_rejected_before_any_target(tmp_path: Path) -
     assert error["message"] == "the request was blocked by the guardrail `cards`"
     assert passed.status == 200
     assert len(live.upstreams.requests) == 1
-    entry = live.entries[0]
-    assert (entry.status, entry.error_kind) == (400, "content_policy")
-    result = entry.guardrails[0]
+    record = live.records[0]
+    assert (record.status, record.error_kind) == (400, "content_policy")
+    result = record.guardrails[0]
     assert (result.name, result.stage, result.outcome) == ("cards", "request", "blocked")
     assert result.findings == {"credit_card": 1}
-    assert CARD not in str(entry.guardrails)
+    assert CARD not in str(record.guardrails)
     assert (
         'guardrail_results_total{guardrail="cards",outcome="blocked",stage="request"} 1.0' in text
     )
-    assert live.entries[1].guardrails[0].outcome == "passed"
+    assert live.records[1].guardrails[0].outcome == "passed"
 
 
 async def test_a_masked_request_reaches_the_target_without_the_text(tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ async def test_a_masked_request_reaches_the_target_without_the_text(tmp_path: Pa
     upstream_body = json.loads(live.upstreams.requests[0].content)
     assert upstream_body["messages"][0]["content"] == "mail [EMAIL]"
     assert upstream_body["vendor_field"] == {"kept": 1}
-    assert live.entries[0].guardrails[0].outcome == "masked"
-    assert b"ada@example.com" not in msgspec.json.encode(live.entries[0])
+    assert live.records[0].guardrails[0].outcome == "masked"
+    assert b"ada@example.com" not in msgspec.json.encode(live.records[0])
 
 
 @pytest.mark.parametrize("text", [f"data: {CARD}", "4111\u200b 1111\u00ad 1111 1111\ufeff"])
@@ -188,7 +188,7 @@ async def test_a_pattern_that_takes_too_long_fails_as_configured(
         reply = await live.post(CHAT, chat("1" + "a" * 60 + "!"))
         await live.rows(1)
     assert reply.status == status
-    assert live.entries[0].guardrails[0].error == "its patterns took longer than 0.5 s"
+    assert live.records[0].guardrails[0].error == "its patterns took longer than 0.5 s"
 
 
 async def test_anthropic_clients_get_their_own_error(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ async def test_a_masked_response_keeps_its_other_fields(tmp_path: Path) -> None:
     body = reply.json()
     assert body["choices"][0]["message"]["content"] == "it is [CREDIT_CARD]"
     assert body["vendor_field"] == {"kept": 1}
-    result = live.entries[0].guardrails[0]
+    result = live.records[0].guardrails[0]
     assert (result.stage, result.outcome, result.findings) == (
         "response",
         "masked",
@@ -242,7 +242,7 @@ async def test_a_blocked_response_is_billed_but_not_sent_or_retried(tmp_path: Pa
     assert "the response was blocked by the guardrail `out`" in reply.json()["error"]["message"]
     assert CARD.encode() not in reply.body
     assert len(live.upstreams.requests) == 1
-    assert live.entries[0].output_tokens == 3
+    assert live.records[0].output_tokens == 3
     assert live.runtime.health == {}
 
 
@@ -292,12 +292,12 @@ async def test_a_late_match_in_a_stream_ends_it_with_an_error(tmp_path: Path) ->
     response = lambda _: sse(chunk(text), chunk(CARD), chunk(finish="stop"), DONE)  # noqa: E731
     async with gateway(tmp_path, registry(response_guardrail()), one=response) as live:
         reply = await live.post(CHAT, chat("hello", stream=True))
-        entry = (await live.rows(1))[0]
+        record = (await live.rows(1))[0]
     assert reply.status == 200
     assert not shows_card(reply.body)
     assert b"blocked by the guardrail" in reply.body
     assert DONE not in reply.body
-    assert (entry.outcome, entry.guardrails[0].outcome) == ("cut", "blocked")
+    assert (record.outcome, record.guardrails[0].outcome) == ("cut", "blocked")
 
 
 async def test_tool_arguments_in_a_stream_stay_valid_json(tmp_path: Path) -> None:
@@ -360,10 +360,10 @@ async def test_a_logging_guardrail_does_not_change_the_stream(tmp_path: Path) ->
         tmp_path, registry(response_guardrail(action="log")), one=lambda _: sse(*parts)
     ) as live:
         reply = await live.post(CHAT, chat("hello", stream=True))
-        entry = (await live.rows(1))[0]
+        record = (await live.rows(1))[0]
     assert b"".join(parts).replace(b"gpt-4.1", b"r") == reply.body
-    assert entry.passthrough
-    assert (entry.guardrails[0].outcome, entry.guardrails[0].findings) == (
+    assert record.passthrough
+    assert (record.guardrails[0].outcome, record.guardrails[0].findings) == (
         "logged",
         {"credit_card": 1},
     )
@@ -457,10 +457,10 @@ async def test_presidio_masks_what_its_analyzer_finds(tmp_path: Path) -> None:
         tmp_path, registry(guard), one=lambda _: completion(), guard=response
     ) as live:
         await live.post(CHAT, body)
-        entry = (await live.rows(1))[0]
+        record = (await live.rows(1))[0]
     upstream_body = json.loads(live.upstreams.requests[1].content)
     assert [m["content"] for m in upstream_body["messages"]] == ["Be brief.", "I am [PERSON]."]
-    assert entry.guardrails[0].findings == {"PERSON": 1}
+    assert record.guardrails[0].findings == {"PERSON": 1}
 
 
 async def test_a_providers_moderation_blocks(tmp_path: Path) -> None:
@@ -476,10 +476,10 @@ async def test_a_providers_moderation_blocks(tmp_path: Path) -> None:
     async with gateway(tmp_path, registered, one=lambda _: completion(), mod=moderate) as live:
         blocked = await live.post(CHAT, chat("violence"))
         passed = await live.post(CHAT, chat("flowers"))
-        entry = (await live.rows(2))[0]
+        record = (await live.rows(2))[0]
     assert (blocked.status, passed.status) == (400, 200)
     assert live.upstreams.requests[0].headers["authorization"] == "Bearer sk-upstream-secret-of-mod"
-    assert entry.guardrails[0].findings == {"violence": 1}
+    assert record.guardrails[0].findings == {"violence": 1}
 
 
 FAILURES: dict[str, Any] = {
@@ -502,8 +502,8 @@ async def test_a_service_that_fails_is_reported_and_decides_as_configured(
         tmp_path, registry(guard), one=lambda _: completion(), guard=FAILURES[reason]
     ) as live:
         reply = await live.post(CHAT, chat("hello"))
-        entry = (await live.rows(1))[0]
-    assert reason in entry.guardrails[0].error
+        record = (await live.rows(1))[0]
+    assert reason in record.guardrails[0].error
     assert reply.status == (503 if on_error == "block" else 200)
     if on_error == "block":
         error = reply.json()["error"]

@@ -84,8 +84,8 @@ async def test_a_slow_target_is_replaced_by_its_hedge(tmp_path: Path, streamed: 
         tmp_path, registry, a=never_answer, b=lambda _: upstream_response("quick")
     ) as live:
         reply = await live.post(CHAT, chat_request(stream=streamed))
-        row = await live.entry()
-        assert len(live.entries) == 1
+        row = await live.record()
+        assert len(live.records) == 1
     assert reply.status == 200 and reply.ended
     assert b"quick" in reply.body
     assert hosts(live) == ["a", "b"]
@@ -127,7 +127,7 @@ async def test_the_first_target_may_win_after_the_hedge_delay(
 
     async with gateway(tmp_path, registry, a=first, b=second) as live:
         reply = await live.post(CHAT, chat_request(stream=streamed))
-        row = await live.entry()
+        row = await live.record()
     assert b"first" in reply.body
     assert [(a.target[0], a.error_kind) for a in row.attempts] == [
         ("b", "hedge_loser"),
@@ -139,7 +139,7 @@ async def test_no_hedge_is_sent_when_the_first_target_is_fast(tmp_path: Path) ->
     registry = snapshot(route("m", A, B, hedge_after_s=LONG_S))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         await live.post(CHAT, chat_request())
-        row = await live.entry()
+        row = await live.record()
     assert hosts(live) == ["a"]
     assert [a.error_kind for a in row.attempts] == [None]
 
@@ -150,7 +150,7 @@ async def test_a_failure_before_the_delay_is_an_ordinary_fallback(tmp_path: Path
         tmp_path, registry, a=lambda _: refusal(500), b=lambda _: completion()
     ) as live:
         assert (await live.post(CHAT, chat_request())).status == 200
-        row = await live.entry()
+        row = await live.record()
     assert [a.error_kind for a in row.attempts] == ["upstream_error", None]
 
 
@@ -164,7 +164,7 @@ async def test_a_failed_hedged_attempt_waits_for_the_other(tmp_path: Path) -> No
         c=lambda _: completion("never"),
     ) as live:
         reply = await live.post(CHAT, chat_request())
-        row = await live.entry()
+        row = await live.record()
     assert b"first" in reply.body
     assert {(a.target[0], a.error_kind) for a in row.attempts} == {
         ("b", "upstream_error"),
@@ -182,7 +182,7 @@ async def test_if_both_hedged_attempts_fail_the_next_target_is_tried(tmp_path: P
         c=lambda _: completion("third"),
     ) as live:
         reply = await live.post(CHAT, chat_request())
-        row = await live.entry()
+        row = await live.record()
     assert b"third" in reply.body
     assert [a.target[0] for a in row.attempts] == ["a", "b", "c"]
 
@@ -196,8 +196,8 @@ async def test_if_all_hedged_attempts_fail_the_client_gets_one_error(tmp_path: P
         b=lambda _: refusal(500),
     ) as live:
         reply = await live.post(CHAT, chat_request())
-        row = await live.entry()
-        assert len(live.entries) == 1
+        row = await live.record()
+        assert len(live.records) == 1
     assert reply.status >= 500
     assert (row.outcome, len(row.attempts)) == ("error", 2)
 
@@ -210,8 +210,8 @@ async def test_a_client_that_disconnects_closes_both_hedged_attempts(tmp_path: P
         await live.post(
             CHAT, chat_request(stream=True), disconnect_once=lambda _: len(started_hosts) == 2
         )
-        row = await live.entry()
-        assert len(live.entries) == 1
+        row = await live.record()
+        assert len(live.records) == 1
         assert sorted(live.upstreams.closed) == ["a", "b"]
     assert (row.outcome, row.status) == ("client_closed", 499)
 
@@ -225,8 +225,8 @@ async def test_a_winner_whose_client_disconnects_is_closed_and_logged_once(tmp_p
         b=lambda _: sse(chunk("begun"), LONG_S),
     ) as live:
         await live.post(CHAT, chat_request(stream=True), disconnect_once=has_received)
-        row = await live.entry()
-        assert len(live.entries) == 1
+        row = await live.record()
+        assert len(live.records) == 1
     assert (row.outcome, row.provider) == ("client_closed", "b")
     assert row.output_tokens is not None and row.output_tokens > 0
 
@@ -250,7 +250,7 @@ async def test_a_broken_stream_of_the_winner_is_reported(tmp_path: Path) -> None
         b=lambda _: sse(chunk("begun"), httpx.ReadError("reset")),
     ) as live:
         reply = await live.post(CHAT, chat_request(stream=True))
-        row = await live.entry()
+        row = await live.record()
     assert reply.ended and b"[DONE]" not in reply.body and b"error" in reply.body
     assert row.outcome == "cut"
 
@@ -309,7 +309,7 @@ async def test_a_hedge_losers_usage_counts_for_key_team_and_route(
         tmp_path, with_budgets(priced_registry_route()), a=never_answer, b=quick
     ) as live:
         await live.post(CHAT, chat_request(stream=streamed))
-        row = await live.entry()
+        row = await live.record()
         loser, _ = row.attempts
         tokens = {
             n: counted_and_reserved(live, n) for n in ("key:1/tokens/day", "route:1/tokens/hour")
@@ -360,7 +360,7 @@ async def test_without_a_winner_each_target_that_read_the_prompt_counts(
 
     async with gateway(tmp_path, with_budgets(priced_registry_route()), a=first, b=second) as live:
         await live.post(CHAT, chat_request(), disconnect_once=disconnects)
-        row = await live.entry()
+        row = await live.record()
         spent, reserved = counted_and_reserved(live, "key:1/usd/total")
         at_b = counted_and_reserved(live, "provider:2/tokens/day")
     costs = [row.cost_usd, *(attempt.cost_usd for attempt in row.attempts)]
@@ -391,7 +391,7 @@ async def test_a_loser_that_was_not_sent_yet_costs_nothing(tmp_path: Path) -> No
 
         live.runtime.media = gather
         await live.post(CHAT, chat_request())
-        row = await live.entry()
+        row = await live.record()
         of_a = counted_and_reserved(live, "provider:1/tokens/day")
     assert (row.attempts[0].error_kind, row.attempts[0].cost_usd) == ("hedge_loser", None)
     assert of_a == (0, 0)
@@ -452,7 +452,7 @@ async def test_a_second_target_is_not_called_once_the_first_has_answered(tmp_pat
 
         live.runtime.limiter.admit = admit_slowly  # type: ignore[method-assign]
         reply = await live.post(CHAT, chat_request())
-        row = await live.entry()
+        row = await live.record()
         counts = counted_and_reserved(live, "provider:2/concurrency/")
     assert b"first" in reply.body
     assert hosts(live) == ["a"] and len(row.attempts) == 1

@@ -23,7 +23,7 @@ class RecordingListener:
         self.attempts: list[Attempt] = []
         self.seen: list[Event] = []
         self.bytes = b""
-        self.entries: list[LogRecord] = []
+        self.records: list[LogRecord] = []
 
     def on_attempt(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -34,8 +34,8 @@ class RecordingListener:
     def on_bytes(self, data: bytes) -> None:
         self.bytes += data
 
-    def on_settled(self, entry: LogRecord) -> None:
-        self.entries.append(entry)
+    def on_settled(self, record: LogRecord) -> None:
+        self.records.append(record)
 
     @property
     def text(self) -> str:
@@ -59,7 +59,7 @@ async def test_a_listener_receives_the_response_and_the_log_entry(
     async with gateway(
         tmp_path, snapshot(route("r", provider("one"))), one=lambda _: responses[stream]
     ) as live:
-        entry = await run_playground_call(
+        record = await run_playground_call(
             live.runtime,
             dialect="openai_chat",
             body=body(stream=stream),
@@ -67,11 +67,11 @@ async def test_a_listener_receives_the_response_and_the_log_entry(
             session="s1",
             listener=listener,
         )
-        logged = await live.entry()
+        logged = await live.record()
     assert listener.text == "hello"
     assert isinstance(listener.seen[-1], End)
     assert b"hello" in listener.bytes or b"hel" in listener.bytes
-    assert (entry.status, entry.key_prefix, entry.session) == (200, "playground", "s1")
+    assert (record.status, record.key_prefix, record.session) == (200, "playground", "s1")
     assert [attempt.error_kind for attempt in listener.attempts] == [None]
     assert isinstance(logged, LogRecord)
     assert logged.route == "r"
@@ -99,7 +99,7 @@ async def test_another_dialect_is_translated(tmp_path: Path) -> None:
         snapshot(route("r", provider("one"))),
         one=lambda _: sse(chunk("hey"), chunk(finish="stop"), DONE),
     ) as live:
-        entry = await run_playground_call(
+        record = await run_playground_call(
             live.runtime,
             dialect="anthropic_messages",
             body=body(max_tokens=9, stream=True),
@@ -107,7 +107,7 @@ async def test_another_dialect_is_translated(tmp_path: Path) -> None:
             listener=listener,
         )
     assert b"event: message_start" in listener.bytes
-    assert entry.client_dialect == "anthropic_messages"
+    assert record.client_dialect == "anthropic_messages"
 
 
 async def test_a_listener_receives_each_failed_attempt(tmp_path: Path) -> None:
@@ -118,12 +118,12 @@ async def test_a_listener_receives_each_failed_attempt(tmp_path: Path) -> None:
     listener = RecordingListener()
     routed = route("r", provider("one"), provider("two"))
     async with gateway(tmp_path, snapshot(routed), **responses) as live:
-        entry = await run_playground_call(
+        record = await run_playground_call(
             live.runtime, dialect="openai_chat", body=body(), caller="p", listener=listener
         )
     assert [attempt.provider for attempt in listener.attempts] == ["one", "two"]
     assert listener.attempts[0].error_kind == "upstream_error"
-    assert entry.status == 200
+    assert record.status == 200
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ async def test_an_invalid_request_is_logged_too(
         snapshot(route("r", provider("one", "anthropic_messages"))),
         one=lambda _: completion(),
     ) as live:
-        entry = await run_playground_call(
+        record = await run_playground_call(
             live.runtime, dialect="openai_chat", body=request_json, caller="p"
         )
         assert live.upstreams.requests == []
-    assert entry.status == status
-    assert expected in entry.error
+    assert record.status == status
+    assert expected in record.error
 
 
 async def test_cancelling_closes_the_upstream(tmp_path: Path) -> None:
@@ -173,5 +173,5 @@ async def test_cancelling_closes_the_upstream(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert live.upstreams.closed == ["one"]
-        assert [entry.outcome for entry in listener.entries] == ["client_closed"]
-        assert (await live.entry()).id == listener.entries[0].id
+        assert [record.outcome for record in listener.records] == ["client_closed"]
+        assert (await live.record()).id == listener.records[0].id

@@ -20,7 +20,7 @@ from gateway.relay.journal.segments import SIZE, Segment, read_abandoned
 from tests.waits import WAIT_TIMEOUT_S, wait_until
 
 
-def entry(name: str, body: bytes | None = None) -> LogRecord:
+def make_record(name: str, body: bytes | None = None) -> LogRecord:
     bodies = Bodies(client_request=body) if body is not None else None
     return LogRecord(id=name, started_at=1.0, bodies=bodies)
 
@@ -29,7 +29,7 @@ def test_entries_reach_the_writer_in_order_and_leave_no_file(tmp_path: Path) -> 
     ids: list[str] = []
     journal = Journal(tmp_path, lambda batch: ids.extend(e.id for e in batch))
     for n in range(1200):
-        journal.append(entry(f"r{n}"))
+        journal.append(make_record(f"r{n}"))
     journal.close()
     assert ids == [f"r{n}" for n in range(1200)]
     assert list(tmp_path.glob("*.journal")) == []
@@ -43,9 +43,9 @@ def test_records_being_written_count_as_pending(tmp_path: Path) -> None:
         assert go_on.wait(WAIT_TIMEOUT_S)
 
     journal = Journal(tmp_path, write)
-    journal.append(entry("one"))
+    journal.append(make_record("one"))
     assert started.wait(WAIT_TIMEOUT_S)
-    journal.append(entry("two"))
+    journal.append(make_record("two"))
     assert journal.depth == 2
     go_on.set()
     wait_until(lambda: journal.depth == 0)
@@ -65,7 +65,7 @@ def test_a_failed_write_is_retried_with_the_same_entries(
             raise OSError("the database is away")
 
     journal = Journal(tmp_path, write)
-    journal.append(entry("one"))
+    journal.append(make_record("one"))
     wait_until(lambda: journal.counters.written == 1)
     journal.close()
     assert calls == [["one"]] * 3
@@ -76,7 +76,7 @@ def test_rows_that_the_database_refuses_are_counted_apart(tmp_path: Path) -> Non
     journal = Journal(tmp_path, lambda batch: sum(e.id == "poison" for e in batch))
     assert not journal.status.refusing
     for name in ("one", "poison", "two"):
-        journal.append(entry(name))
+        journal.append(make_record(name))
     wait_until(lambda: journal.depth == 0)
     assert journal.status.refusing
     journal.close()
@@ -93,10 +93,10 @@ def test_bodies_are_dropped_before_rows_and_both_are_counted(tmp_path: Path) -> 
         written.extend(batch)
 
     journal = Journal(tmp_path, write, max_items=3, max_bytes=1000, max_disk_bytes=0)
-    journal.append(entry("first"))
+    journal.append(make_record("first"))
     assert started.wait(WAIT_TIMEOUT_S)  # the writer holds it now
     for name in ("a", "b", "c", "d"):
-        journal.append(entry(name, b"x" * 600))
+        journal.append(make_record(name, b"x" * 600))
     assert journal.counters.bodies_dropped >= 2
     assert journal.counters.rows_dropped == 1
     free.set()
@@ -121,21 +121,21 @@ def test_a_killed_process_loses_nothing_that_was_appended(tmp_path: Path) -> Non
     )
     run = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
     assert run.returncode == -9
-    entries: list[LogRecord] = []
-    journal = Journal(tmp_path, entries.extend)
+    records: list[LogRecord] = []
+    journal = Journal(tmp_path, records.extend)
     wait_until(lambda: journal.counters.replayed == 50)
     journal.close()
-    assert sorted(e.id for e in entries) == sorted(f"r{n}" for n in range(50))
-    assert all(e.bodies and e.bodies.client_request == b"hello" for e in entries)
+    assert sorted(e.id for e in records) == sorted(f"r{n}" for n in range(50))
+    assert all(e.bodies and e.bodies.client_request == b"hello" for e in records)
 
 
 def test_a_running_process_does_not_share_its_segment(tmp_path: Path) -> None:
     event = threading.Event()
     owner = Journal(tmp_path, lambda _batch: event.wait(WAIT_TIMEOUT_S) and None)
-    owner.append(entry("mine"))
+    owner.append(make_record("mine"))
     other_seen: list[str] = []
     other = Journal(tmp_path, lambda batch: other_seen.extend(e.id for e in batch))
-    other.append(entry("other"))
+    other.append(make_record("other"))
     wait_until(lambda: other_seen == ["other"])
     other.close()
     event.set()
@@ -148,7 +148,7 @@ def test_a_torn_last_record_does_not_hide_complete_ones(tmp_path: Path) -> None:
         raise OSError("away")
 
     first = Journal(tmp_path, never)
-    first.append(entry("whole"))
+    first.append(make_record("whole"))
     first.close(timeout_s=5)
     (path,) = tmp_path.glob("*.journal")
     with path.open("ab") as file:
@@ -162,7 +162,7 @@ def test_a_torn_last_record_does_not_hide_complete_ones(tmp_path: Path) -> None:
 
 def test_a_segment_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal", lambda _batch: None)
-    journal.append(entry("one"))
+    journal.append(make_record("one"))
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "journal").glob("*.journal")}
     assert modes == {0o600}
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o700
@@ -171,7 +171,7 @@ def test_a_segment_is_readable_by_its_owner_only(tmp_path: Path) -> None:
 
 
 def blocking_writer(
-    entries: list[LogRecord],
+    records: list[LogRecord],
 ) -> tuple[threading.Event, threading.Event, Callable[..., None]]:
     """Return a blocking writer, with events that it has started and that it may continue."""
     started, go_on = threading.Event(), threading.Event()
@@ -179,56 +179,56 @@ def blocking_writer(
     def write(batch: list[LogRecord]) -> None:
         started.set()
         assert go_on.wait(WAIT_TIMEOUT_S)
-        entries.extend(batch)
+        records.extend(batch)
 
     return started, go_on, write
 
 
 def test_overflowing_records_wait_on_disk_with_their_bodies(tmp_path: Path) -> None:
-    entries: list[LogRecord] = []
-    started, go_on, write = blocking_writer(entries)
+    records: list[LogRecord] = []
+    started, go_on, write = blocking_writer(records)
     journal = Journal(tmp_path, write, max_items=100, max_bytes=100_000)
-    journal.append(entry("first"))
+    journal.append(make_record("first"))
     assert started.wait(WAIT_TIMEOUT_S)
     for n in range(900):
-        journal.append(entry(f"r{n}", b"%d" % n * 1000))
+        journal.append(make_record(f"r{n}", b"%d" % n * 1000))
     status = journal.status
     assert status.on_disk > 700
     assert status.waiting == 901
     assert not status.dropping
     go_on.set()
     wait_until(lambda: journal.depth == 0)
-    journal.append(entry("last"))
+    journal.append(make_record("last"))
     journal.close()
-    assert [e.id for e in entries] == ["first", *(f"r{n}" for n in range(900)), "last"]
-    assert all(e.bodies and e.bodies.client_request for e in entries[1:-1])
+    assert [e.id for e in records] == ["first", *(f"r{n}" for n in range(900)), "last"]
+    assert all(e.bodies and e.bodies.client_request for e in records[1:-1])
     assert journal.counters.rows_dropped == journal.counters.bodies_dropped == 0
     assert list(tmp_path.iterdir()) == []
 
 
 def test_bodies_too_large_for_a_segment_spill_completely(tmp_path: Path) -> None:
-    entries: list[LogRecord] = []
-    started, go_on, write = blocking_writer(entries)
+    records: list[LogRecord] = []
+    started, go_on, write = blocking_writer(records)
     journal = Journal(tmp_path, write, max_bytes=1000)
-    journal.append(entry("first"))
+    journal.append(make_record("first"))
     assert started.wait(WAIT_TIMEOUT_S)
-    journal.append(entry("large", b"x" * 3_000_000))
+    journal.append(make_record("large", b"x" * 3_000_000))
     go_on.set()
     journal.close()
-    assert [len(e.bodies.client_request or b"") for e in entries if e.bodies] == [3_000_000]
+    assert [len(e.bodies.client_request or b"") for e in records if e.bodies] == [3_000_000]
 
 
 def test_at_the_limit_bodies_are_dropped_before_rows_with_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    entries: list[LogRecord] = []
-    started, go_on, write = blocking_writer(entries)
+    records: list[LogRecord] = []
+    started, go_on, write = blocking_writer(records)
     journal = Journal(tmp_path, write, max_items=4, max_disk_bytes=2 * SIZE, reserve_bytes=2 * SIZE)
-    journal.append(entry("first"))
+    journal.append(make_record("first"))
     assert started.wait(WAIT_TIMEOUT_S)
     entry_count = 40_000
     for n in range(entry_count):
-        journal.append(entry(f"r{n}", b"x" * 2000))
+        journal.append(make_record(f"r{n}", b"x" * 2000))
     status, counters = journal.status, journal.counters
     assert status.dropping
     assert status.disk_full
@@ -239,7 +239,7 @@ def test_at_the_limit_bodies_are_dropped_before_rows_with_one_warning(
     wait_until(lambda: journal.depth == 0)
     wait_until(lambda: not journal.status.dropping)
     journal.close()
-    assert len({e.id for e in entries}) == len(entries) == counters.accepted
+    assert len({e.id for e in records}) == len(records) == counters.accepted
     lines = [record.getMessage() for record in caplog.records]
     assert len([line for line in lines if "are being dropped" in line]) == 1
     assert len([line for line in lines if "bodies are omitted" in line]) == 1
@@ -257,7 +257,7 @@ def test_an_unavailable_database_is_logged_once_and_shown(
             raise OSError("the disk is on fire")
 
     journal = Journal(tmp_path, write)
-    journal.append(entry("one"))
+    journal.append(make_record("one"))
     wait_until(lambda: journal.counters.failed_batches > 3)
     assert journal.status.failing_s > 0
     assert "on fire" in journal.status.error
@@ -281,7 +281,7 @@ def test_a_failed_writer_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("gateway.relay.journal.journal.delete_unnamed", sweep)
     journal = Journal(tmp_path, lambda batch: ids.extend(e.id for e in batch))
-    journal.append(entry("one"))
+    journal.append(make_record("one"))
     wait_until(lambda: ids == ["one"])
     journal.close()
 
@@ -296,7 +296,7 @@ def test_workers_that_start_together_share_orphaned_segments(
 
     for part in range(12):
         earlier_journal = Journal(tmp_path, never)
-        earlier_journal.append(entry(f"r{part}"))
+        earlier_journal.append(make_record(f"r{part}"))
         earlier_journal.close()
     caplog.clear()
     ids: list[str] = []
@@ -322,7 +322,7 @@ def test_a_segment_that_another_worker_removes_first_is_no_error(
         raise OSError("away")
 
     earlier_journal = Journal(tmp_path, never)
-    earlier_journal.append(entry("one"))
+    earlier_journal.append(make_record("one"))
     earlier_journal.close()
     (segment,) = tmp_path.glob("*.journal")
     caplog.clear()
@@ -366,7 +366,7 @@ def test_orphaned_records_are_written_when_the_database_is_back(
         ids.extend(e.id for e in batch)
 
     earlier_journal = Journal(tmp_path, write)
-    earlier_journal.append(entry("one"))
+    earlier_journal.append(make_record("one"))
     earlier_journal.close()
     journal = Journal(tmp_path, write)
     wait_until(lambda: ids == ["one"])
@@ -380,8 +380,8 @@ def test_no_process_claims_a_segment_that_is_being_created(tmp_path: Path) -> No
     def search() -> None:
         while not finished.is_set():
             for path in tmp_path.glob("*.journal"):
-                with read_abandoned(path) as entries:
-                    if entries is not None:
+                with read_abandoned(path) as records:
+                    if records is not None:
                         paths.append(path)
 
     searcher = threading.Thread(target=search)
@@ -403,7 +403,7 @@ def test_a_busy_journal_reuses_its_segments(tmp_path: Path) -> None:
     journal = Journal(tmp_path, write, reserve_bytes=2 * SIZE)
     body = b"x" * 100_000
     for n in range(300):
-        journal.append(entry(f"r{n}", body))
+        journal.append(make_record(f"r{n}", body))
         if n % 30 == 29:
             wait_until(lambda: journal.depth == 0)
     journal.close()

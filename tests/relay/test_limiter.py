@@ -224,7 +224,7 @@ async def test_the_response_of_a_stream_that_is_cut_short_is_paid_for(tmp_path: 
     text = "word " * 80
     async with gateway(tmp_path, registry, one=lambda _: sse(chunk(text), 30.0)) as live:
         await live.post(CHAT, body(stream=True), disconnect_once=lambda reply: reply.body)
-        row = await live.entry()
+        row = await live.record()
         offset = live.runtime.limiter.counters.counter_offset("key:1/usd/total")
         assert offset is not None
         assert row.cost_usd is not None and row.cost_usd > 0
@@ -373,13 +373,13 @@ async def test_playground_requests_count_against_no_key(tmp_path: Path) -> None:
     registry = limited_registry(route("r", provider("one")), limits=Limits(requests_per_minute=1))
     async with gateway(tmp_path, registry, one=lambda _: completion()) as live:
         for _ in range(3):
-            entry = await run_playground_call(
+            record = await run_playground_call(
                 live.runtime,
                 dialect="openai_chat",
                 body=json.dumps(body()).encode(),
                 caller="playground",
             )
-            assert entry.status == 200
+            assert record.status == 200
         assert (await live.post(CHAT, body())).status == 200
 
 

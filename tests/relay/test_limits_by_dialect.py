@@ -185,7 +185,7 @@ async def test_a_hedged_request_leaves_no_reservation(tmp_path: Path) -> None:
 
     async with gateway(tmp_path, registry, one=slow, two=lambda _: response_with_usage(50)) as live:
         assert (await live.post(CHAT, body())).status == 200
-        row = await live.entry()
+        row = await live.record()
         names = ("key:1/concurrency/", "provider:1/concurrency/", "provider:2/concurrency/")
         assert reserved_amounts(live, *names, "provider:1/tokens/minute") == [0, 0, 0, 0]
         loser, winner = row.attempts
@@ -208,7 +208,7 @@ async def test_a_disconnected_client_is_charged_for_received_tokens(
             body(stream=True),
             disconnect_once=lambda reply: reply.body.count(b"data: ") >= pieces,
         )
-        row = await live.entry()
+        row = await live.record()
         assert row.cost_usd
         assert await spent_units(live) == int(row.cost_usd * 10**10)
         assert reserved_amounts(live, "key:1/usd/total") == [0]

@@ -146,7 +146,7 @@ async def test_tags_and_session_are_logged(tmp_path: Path) -> None:
 async def test_tags_in_the_body_add_to_those_of_the_header(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(), a=lambda _: completion()) as live:
         await live.post(CHAT, chat(tags=["b"]), headers={"x-litellm-tags": "a"})
-        row = await live.entry()
+        row = await live.record()
     assert row.tags == ["a", "b"]
 
 
@@ -329,7 +329,7 @@ async def test_embeddings_lose_the_fields_too(tmp_path: Path) -> None:
     async with gateway(tmp_path, embeds, a=lambda _: httpx.Response(200, json=answer)) as live:
         body = {"model": "e", "input": "hi", "tags": ["a"], "metadata": {"tags": ["b"]}}
         reply = await live.post("/v1/embeddings", body)
-        row = await live.entry()
+        row = await live.record()
         sent = json.loads(live.upstreams.requests[-1].content)
     assert reply.status == 200, reply.body
     assert sent == {"model": "text-embedding-3-small", "input": "hi"}

@@ -37,9 +37,9 @@ def registry(dialect: str = "openai_chat"):
     return snapshot(route("m", provider("up", dialect)), masks=MASKS)
 
 
-def stored_bodies_text(entry: LogRecord) -> str:
-    assert entry.bodies is not None
-    bodies = entry.bodies
+def stored_bodies_text(record: LogRecord) -> str:
+    assert record.bodies is not None
+    bodies = record.bodies
     dialect_responses = (bodies.client_request, bodies.upstream_request, bodies.upstream_response)
     return " ".join((wire or b"").decode() for wire in (*dialect_responses, bodies.client_response))
 
@@ -48,22 +48,22 @@ def stored_bodies_text(entry: LogRecord) -> str:
 async def test_stored_bodies_are_masked_and_sent_ones_are_not(tmp_path: Path, path: str) -> None:
     async with gateway(tmp_path, registry(), up=lambda _: completion(f"hello {SECRET}")) as live:
         reply = await live.post(path, {**REQUEST, "max_tokens": 9})
-        entry = await live.entry()
+        record = await live.record()
     assert SECRET.encode() in reply.body
     assert SECRET.encode() in live.upstreams.requests[0].content
-    assert SECRET not in stored_bodies_text(entry)
-    assert "I am *********." in stored_bodies_text(entry)
+    assert SECRET not in stored_bodies_text(record)
+    assert "I am *********." in stored_bodies_text(record)
 
 
 async def test_a_masked_stream_keeps_the_lengths_of_its_chunks(tmp_path: Path) -> None:
     parts = (chunk(f"hello {SECRET}"), chunk(finish="stop"), DONE)
     async with gateway(tmp_path, registry(), up=lambda _: sse(*parts)) as live:
         await live.post("/v1/chat/completions", {**REQUEST, "stream": True})
-        entry = await live.entry()
-    assert entry.bodies is not None
-    upstream_response = entry.bodies.upstream_response or b""
+        record = await live.record()
+    assert record.bodies is not None
+    upstream_response = record.bodies.upstream_response or b""
     assert SECRET.encode() not in upstream_response
-    assert sum(piece.size for piece in entry.bodies.upstream_chunks) == len(upstream_response)
+    assert sum(piece.size for piece in record.bodies.upstream_chunks) == len(upstream_response)
     first = upstream_response[: len(parts[0])]
     assert json.loads(first.removeprefix(b"data: "))["choices"][0]["delta"]["content"]
 
@@ -73,9 +73,9 @@ async def test_text_split_across_deltas_is_masked(tmp_path: Path, path: str) -> 
     parts = (chunk("hello ac"), chunk("me-47"), chunk("11, bye"), chunk(finish="stop"), DONE)
     async with gateway(tmp_path, registry(), up=lambda _: sse(*parts)) as live:
         await live.post(path, {**REQUEST, "stream": True, "max_tokens": 9})
-        entry = await live.entry()
-    assert "me-47" not in stored_bodies_text(entry)
-    assert "hello **" in stored_bodies_text(entry) and "**, bye" in stored_bodies_text(entry)
+        record = await live.record()
+    assert "me-47" not in stored_bodies_text(record)
+    assert "hello **" in stored_bodies_text(record) and "**, bye" in stored_bodies_text(record)
 
 
 async def test_upstream_error_text_is_masked_in_the_log(tmp_path: Path) -> None:
@@ -83,33 +83,33 @@ async def test_upstream_error_text_is_masked_in_the_log(tmp_path: Path) -> None:
         tmp_path, registry(), up=lambda _: refusal(400, f"what is {SECRET}?")
     ) as live:
         reply = await live.post("/v1/chat/completions", REQUEST)
-        entry = await live.entry()
+        record = await live.record()
     assert SECRET.encode() in reply.body, "the client said it, and may read it"
-    assert SECRET not in entry.error
-    assert "what is" in entry.error
-    assert [attempt.error for attempt in entry.attempts if SECRET in (attempt.error or "")] == []
+    assert SECRET not in record.error
+    assert "what is" in record.error
+    assert [attempt.error for attempt in record.attempts if SECRET in (attempt.error or "")] == []
 
 
 @each("model", [f"sk-{'a1' * 20}", "AIzaSyA0123456789_abcdefghijklmnopqrs", f"model-{SECRET}"])
 async def test_a_key_sent_as_the_model_is_masked_in_the_log(tmp_path: Path, model: str) -> None:
     async with gateway(tmp_path, registry()) as live:
         reply = await live.post("/v1/chat/completions", {**REQUEST, "model": model})
-        entry = await live.entry()
+        record = await live.record()
         await live.post("/v1/chat/completions", {**REQUEST, "model": "gpt-nope"})
         (_, ordinary_entry) = await live.rows(2)
     assert reply.status == 404
-    assert "**" in entry.requested_model
-    assert model not in msgspec.json.encode(entry).decode()
-    assert "does not exist" in entry.error
+    assert "**" in record.requested_model
+    assert model not in msgspec.json.encode(record).decode()
+    assert "does not exist" in record.error
     assert ordinary_entry.requested_model == "gpt-nope"
 
 
 async def test_a_rejected_model_name_is_shortened_in_the_log(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry()) as live:
         reply = await live.post("/v1/chat/completions", {**REQUEST, "model": "x" * 100_000})
-        entry = await live.entry()
+        record = await live.record()
     assert reply.status == 400
-    assert entry.requested_model == "x" * 256
+    assert record.requested_model == "x" * 256
 
 
 async def test_the_playgrounds_calls_are_masked_too(tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ async def test_the_playgrounds_calls_are_masked_too(tmp_path: Path) -> None:
             body=json.dumps(REQUEST).encode(),
             caller="playground",
         )
-        entry = await live.entry()
-    assert SECRET not in stored_bodies_text(entry)
+        record = await live.record()
+    assert SECRET not in stored_bodies_text(record)
 
 
 def test_stored_events_are_masked_across_their_deltas() -> None:

@@ -77,10 +77,10 @@ async def test_providers_that_fetch_no_urls_get_the_bytes(
     ):
         enable_fetching(gw, site)
         reply = await gw.post("/v1/chat/completions", media_request(f"{URL}?sig=secret", URL))
-        entry = await gw.entry()
+        record = await gw.record()
     assert reply.status == 200, reply.body
     assert upstream_body(gw).count(DATA) == 2
-    rows = [row for row in entry.adaptations if row["action"] == "approximated"]
+    rows = [row for row in record.adaptations if row["action"] == "approximated"]
     assert rows[0] == {
         "field": "messages[0].content[1]",
         "action": "approximated",
@@ -88,10 +88,10 @@ async def test_providers_that_fetch_no_urls_get_the_bytes(
         "from": URL,
         "to": f"image/png, {len(PNG)} bytes",
     }
-    assert entry.bodies is not None
-    for body in (entry.bodies.client_request, entry.bodies.upstream_request):
+    assert record.bodies is not None
+    for body in (record.bodies.client_request, record.bodies.upstream_request):
         assert DATA.encode() not in (body or b"")
-    assert b"bytes of image/png, fetched" in (entry.bodies.upstream_request or b"")
+    assert b"bytes of image/png, fetched" in (record.bodies.upstream_request or b"")
 
 
 @pytest.mark.parametrize(("host", "message", "model"), CASES)
@@ -102,9 +102,9 @@ async def test_with_fetching_off_media_is_dropped_with_a_note_how_to_enable_it(
     async with gateway(tmp_path, registry, u=message) as gw:
         assert gw.runtime.media is None
         reply = await gw.post("/v1/chat/completions", media_request(URL))
-        entry = await gw.entry()
+        record = await gw.record()
     assert reply.status == 200
-    (row,) = [row for row in entry.adaptations if row["field"] == "messages[0].content[1]"]
+    (row,) = [row for row in record.adaptations if row["field"] == "messages[0].content[1]"]
     assert row["action"] == "dropped"
     assert "DRAGOMAN_FETCH_MEDIA" in row["note"]
     assert "DRAGOMAN" not in upstream_body(gw)
@@ -171,7 +171,7 @@ async def test_passthrough_bodies_are_unchanged(tmp_path: Path) -> None:
     ):
         enable_fetching(gw, site)
         assert (await gw.post("/v1/chat/completions", body)).status == 200
-        assert (await gw.entry()).passthrough
+        assert (await gw.record()).passthrough
         assert not site.request_heads
     assert json.loads(upstream_body(gw))["messages"] == body["messages"]
 
@@ -241,9 +241,9 @@ async def test_unfetchable_media_are_an_error_that_names_the_field(
         site.names["inside.example"] = ["10.0.0.7"]
         enable_fetching(gw, site)
         reply = await gw.post(path, body)
-        entry = await gw.entry()
+        record = await gw.record()
     error = reply.json()["error"]
-    assert (reply.status, entry.error_kind) == (400, "invalid_request")
+    assert (reply.status, record.error_kind) == (400, "invalid_request")
     assert reason in error["message"]
     assert field in error["message"]
     assert error.get("param", field) == field

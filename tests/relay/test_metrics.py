@@ -55,7 +55,7 @@ def metric_value(text: str, name: str, **labels: str) -> float | None:
     return None
 
 
-def entry(name: str, number: int = 0) -> LogRecord:
+def make_record(name: str, number: int = 0) -> LogRecord:
     attempt = Attempt(target=f"one/{name}", provider="one", model=name, dialect="openai_chat")
     return LogRecord(
         id=f"req_{number}",
@@ -72,10 +72,10 @@ def entry(name: str, number: int = 0) -> LogRecord:
 def test_unknown_model_names_share_one_metric_label() -> None:
     recorded_metrics = Metrics("1")
     recorded_metrics.use_names(snapshot(route("known", provider("one"))))
-    recorded_metrics.record(entry("known"))
+    recorded_metrics.record(make_record("known"))
     before = len(recorded_metrics.exposition(NodeValues(), ProcessValues()))
     for number in range(1500):
-        recorded_metrics.record(entry("x" * 150 + str(number), number))
+        recorded_metrics.record(make_record("x" * 150 + str(number), number))
     text = recorded_metrics.exposition(NodeValues(), ProcessValues()).decode()
     assert len(text) < 3 * before
     assert "xxx" not in text
@@ -90,7 +90,7 @@ def test_a_request_of_a_wildcard_counts_for_its_route() -> None:
     registry = snapshot(route("gpt-*", provider("one")))
     recorded_metrics = Metrics("1")
     recorded_metrics.use_names(msgspec.structs.replace(registry, wildcards=(("gpt-*", "gpt-*"),)))
-    recorded_metrics.record(entry("gpt-5"))
+    recorded_metrics.record(make_record("gpt-5"))
     text = recorded_metrics.exposition(NodeValues(), ProcessValues()).decode()
     assert 'route="gpt-*"' in text
     assert "gpt-5" not in text
@@ -104,7 +104,7 @@ def test_the_number_of_metric_series_is_bounded(
     routes = [route(f"r{number}", provider("one")) for number in range(200)]
     recorded_metrics.use_names(snapshot(*routes))
     for number in range(200):
-        recorded_metrics.record(entry(f"r{number}", number))
+        recorded_metrics.record(make_record(f"r{number}", number))
     text = recorded_metrics.exposition(NodeValues(), ProcessValues()).decode()
     assert len(set(re.findall(r'route="(\w+)"', text))) < 35
 

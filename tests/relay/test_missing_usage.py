@@ -95,7 +95,7 @@ async def reported_usage(
     async with gateway(tmp_path, registry, a=lambda _: answering(usage, stream=stream)) as live:
         reply = await live.post(streamed if stream else response_body, request)
         assert reply.status == 200, reply.body
-        row = await live.entry()
+        row = await live.record()
     assert row.input_tokens is not None
     assert row.output_tokens is not None
     return last_usage(client, reply.body), (row.input_tokens, row.output_tokens)

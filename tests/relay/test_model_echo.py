@@ -80,7 +80,7 @@ async def test_a_passthrough_response_names_the_requested_model(
     async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=respond) as live:
         live.runtime.model_echo = echo
         reply = await live.post("/v1/chat/completions", {**CHAT, "stream": stream})
-        row = await live.entry()
+        row = await live.record()
     assert set(re.findall(rb'"model": ?"([^"]*)"', reply.body)) == {b"m" if echo else b"gpt-4.1"}
     assert row.model == "gpt-4.1"
 

@@ -57,15 +57,15 @@ async def test_a_stream_passes_through_byte_for_byte(tmp_path: Path) -> None:
     registry = snapshot(route("m", ollama()))
     async with gateway(tmp_path, registry, local=lambda _: lines(*pieces)) as gw:
         reply = await gw.post("/api/chat", REQUEST)
-        entry = await gw.entry()
+        record = await gw.record()
     assert reply.body == wire.replace(b'"up"', b'"m"')
     assert reply.headers["content-type"] == "application/x-ndjson"
     assert all(part.endswith(b"\n") for part in reply.parts if part)
     (upstream_request,) = gw.upstreams.requests
     assert json.loads(upstream_request.content) == {**REQUEST, "model": "gpt-4.1"}
-    assert entry.passthrough
-    assert entry.stream
-    assert (entry.input_tokens, entry.output_tokens, entry.finish) == (7, 3, "stop")
+    assert record.passthrough
+    assert record.stream
+    assert (record.input_tokens, record.output_tokens, record.finish) == (7, 3, "stop")
 
 
 @pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
@@ -75,11 +75,11 @@ async def test_a_request_passes_through_to_the_path_it_called(tmp_path: Path, pa
     upstream_response = httpx.Response(200, content=line("hi", response="hi", done=True))
     async with gateway(tmp_path, registry, local=lambda _: upstream_response) as gw:
         await gw.post(path, request)
-        entry = await gw.entry()
+        record = await gw.record()
     (upstream_request,) = gw.upstreams.requests
     assert upstream_request.url.path == path
     assert json.loads(upstream_request.content)["raw"] is True
-    assert entry.endpoint == path
+    assert record.endpoint == path
 
 
 @pytest.mark.parametrize("stream", [None, True])
@@ -98,15 +98,15 @@ async def test_an_ollama_client_gets_lines_from_a_chat_provider(
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: sse(*response)) as gw:
         reply = await gw.post("/api/chat", request)
-        entry = await gw.entry()
+        record = await gw.record()
     assert json.loads(gw.upstreams.requests[0].content)["stream"] is True
     log_row = rows(reply.body)
     assert "".join(row["message"]["content"] for row in log_row) == "hello"
     assert log_row[-1]["done"] is True
     assert (log_row[-1]["prompt_eval_count"], log_row[-1]["eval_count"]) == (7, 3)
     assert {row["model"] for row in log_row} == {"m"}
-    assert entry.stream
-    assert not entry.passthrough
+    assert record.stream
+    assert not record.passthrough
 
 
 async def test_an_ollama_client_gets_one_object_where_it_refuses_a_stream(tmp_path: Path) -> None:
@@ -123,13 +123,13 @@ async def test_a_chat_client_gets_events_from_an_ollama(tmp_path: Path) -> None:
     upstream = lines(line("he"), line("llo")[:20], line("llo")[20:], LAST)
     async with gateway(tmp_path, registry, local=lambda _: upstream) as gw:
         reply = await gw.post("/v1/chat/completions", {**REQUEST, "stream": True})
-        entry = await gw.entry()
+        record = await gw.record()
     assert gw.upstreams.requests[0].url.path == "/api/chat"
     assert reply.headers["content-type"].startswith("text/event-stream")
     assert reply.body.endswith(DONE)
     assert reply.body.count(b'"content":"') == 3
-    assert (entry.upstream_dialect, entry.input_tokens) == ("ollama", 7)
-    assert entry.first_token_ms is not None
+    assert (record.upstream_dialect, record.input_tokens) == ("ollama", 7)
+    assert record.first_token_ms is not None
 
 
 async def test_a_chat_client_gets_a_complete_response_from_ollama(tmp_path: Path) -> None:
@@ -149,12 +149,12 @@ async def test_a_stream_that_breaks_ends_with_an_error_line(tmp_path: Path, dial
     maker = ollama("a") if same else provider("a")
     async with gateway(tmp_path, snapshot(route("m", maker)), a=lambda _: upstream) as gw:
         reply = await gw.post("/api/chat", REQUEST)
-        entry = await gw.entry()
+        record = await gw.record()
     row = rows(reply.body)
     assert isinstance(row[-1]["error"], str)
     assert len(row) == 2
     assert row[0]["message"]["content"] == "he"
-    assert entry.outcome == "cut"
+    assert record.outcome == "cut"
 
 
 async def test_an_error_before_the_first_line_is_a_status(tmp_path: Path) -> None:
@@ -194,12 +194,12 @@ async def test_a_model_is_loaded_without_a_call(
 ) -> None:
     async with gateway(tmp_path, snapshot(route("m", provider("a")))) as gw:
         reply = await gw.post(path, body)
-        entry = await gw.entry()
+        record = await gw.record()
     (row,) = rows(reply.body)
     assert (row["done"], row["done_reason"]) == (True, reason)
     assert ("response" in row) == (path == "/api/generate")
     assert not gw.upstreams.requests
-    assert (entry.status, entry.outcome, entry.error, entry.attempts) == (200, "ok", "", [])
+    assert (record.status, record.outcome, record.error, record.attempts) == (200, "ok", "", [])
 
 
 async def test_a_model_with_tools_in_responses_only_is_loaded(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ async def test_a_client_that_disconnects_closes_the_upstream(tmp_path: Path) -> 
     upstream = lines(line("he"), WAIT_TIMEOUT_S, LAST)
     async with gateway(tmp_path, registry, local=lambda _: upstream) as gw:
         await gw.post("/api/chat", REQUEST, disconnect_once=lambda reply: reply.body)
-        entry = await gw.entry()
+        record = await gw.record()
         await asyncio.sleep(0)
-    assert entry.outcome == "client_closed"
+    assert record.outcome == "client_closed"
     assert gw.upstreams.closed == ["local"]

@@ -53,11 +53,11 @@ async def test_a_chat_stream_passed_on_ends_with_an_error_that_clients_read(
     parts = (chunk("some"), 0.02, chunk("more") + failure, 0.02, DONE)
     async with gateway(tmp_path, registry, up=lambda _: sse(*parts)) as live:
         reply = await live.post("/v1/chat/completions", {**REQUEST, "stream": True})
-        entry = await live.entry()
+        record = await live.record()
     *texts, last = [json.loads(line[6:]) for line in reply.body.split(b"\n\n") if line]
     assert [event["choices"][0]["delta"]["content"] for event in texts] == ["some", "more"]
     assert last["error"]["message"]
-    assert (entry.outcome, entry.error_kind) == ("cut", "upstream_error")
+    assert (record.outcome, record.error_kind) == ("cut", "upstream_error")
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ async def test_a_form_is_sent_with_the_upstream_model_name(tmp_path: Path) -> No
             "language": b"de",
             "file": wave,
         }
-        row = await live.entry()
+        row = await live.record()
     assert (row.endpoint, row.requested_model, row.model) == (
         "/v1/audio/transcriptions",
         "ears",
@@ -98,7 +98,7 @@ async def test_audio_is_streamed(tmp_path: Path) -> None:
             "audio/mpeg",
         )
         assert len([part for part in response.parts if part]) == 2
-        row = await live.entry()
+        row = await live.record()
     assert row.cost_usd == Decimal(15) * 5 / 1_000_000
     assert row.bodies is not None
     assert row.bodies.upstream_response == b'{"content_type":"audio/mpeg","bytes":6}'
@@ -119,7 +119,7 @@ async def test_images_are_billed_by_tokens_and_not_logged(tmp_path: Path) -> Non
     async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=drawn)) as live:
         response = await live.post("/v1/images/generations", {"model": "draw", "prompt": "a cat"})
         assert response.json() == drawn
-        row = await live.entry()
+        row = await live.record()
     # 60 text at 5, 40 pictures in at 8, 1000 pictures out at 32, for a million.
     assert row.cost_usd == Decimal(60 * 5 + 40 * 8 + 1000 * 32) / 1_000_000
     assert (row.input_tokens, row.output_tokens, row.usage_source) == (100, 1000, "reported")
@@ -140,7 +140,7 @@ async def test_partial_images_are_streamed_and_counted(tmp_path: Path) -> None:
         response = await live.post("/v1/images/generations", request)
         assert response.body == b"".join(events)
         assert response.headers["content-type"] == "text/event-stream"
-        row = await live.entry()
+        row = await live.record()
     assert row.cost_usd == Decimal(60 * 5 + 40 * 10 + 1000 * 40) / 1_000_000
     assert row.stream
 
@@ -151,7 +151,7 @@ async def test_a_broken_stream_ends_with_an_error_event(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry, up=lambda r: sse(b'data: {"a":1}\n\n', broken)) as live:
         response = await live.post("/v1/images/generations", {"model": "draw", "prompt": "a"})
         assert b'event: error\ndata: {"error":' in response.body
-        assert (await live.entry()).outcome == "cut"
+        assert (await live.record()).outcome == "cut"
 
 
 async def test_interrupted_audio_does_not_end_cleanly(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ async def test_interrupted_audio_does_not_end_cleanly(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry, up=speak) as live:
         response = await live.post("/v1/audio/speech", {"model": "voice", "input": "Hello"})
         assert not response.ended
-        assert (await live.entry()).outcome == "cut"
+        assert (await live.record()).outcome == "cut"
 
 
 async def test_a_missing_price_is_unknown_and_not_free(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ async def test_a_missing_price_is_unknown_and_not_free(tmp_path: Path) -> None:
         tmp_path, registry, up=lambda r: httpx.Response(200, json=upstream_response)
     ) as live:
         await live.post("/v1/images/generations", {"model": "draw", "prompt": "a cat"})
-        row = await live.entry()
+        row = await live.record()
     assert (row.cost_usd, row.input_tokens, row.usage_source) == (None, None, "")
 
 
@@ -200,7 +200,7 @@ async def test_a_refused_target_falls_back_to_the_next(tmp_path: Path) -> None:
     ) as live:
         response = await live.post("/v1/images/generations", {"model": "draw", "prompt": "a"})
         assert (response.status, response.json()) == (200, done)
-        assert [a.provider for a in (await live.entry()).attempts] == ["one", "two"]
+        assert [a.provider for a in (await live.record()).attempts] == ["one", "two"]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ async def test_a_field_that_is_too_long_is_passed_on_unparsed(tmp_path: Path) ->
     async with gateway(tmp_path, registry, up=lambda r: done) as live:
         assert (await live.post("/v1/audio/transcriptions", body, headers=headers)).status == 200
         assert parts_of(live.upstreams.requests[0])["prompt"] == b"y" * 70_000
-        row = await live.entry()
+        row = await live.record()
         assert row.bodies is not None
         logged = json.loads(row.bodies.client_request or b"")
         assert logged["prompt"] == {"filename": None, "content_type": "", "bytes": 70_000}
@@ -321,7 +321,7 @@ async def test_a_cohere_client_gets_its_shape_from_voyage(tmp_path: Path) -> Non
         assert response.json()["results"] == JINA["results"]
         upstream_body = json.loads(live.upstreams.requests[0].content)
         assert (upstream_body["model"], upstream_body["top_k"]) == ("rerank-2.5", 1)
-        row = await live.entry()
+        row = await live.record()
     assert (row.endpoint, row.input_tokens, row.cost_usd) == ("/v2/rerank", 12, None)
 
 

@@ -74,7 +74,7 @@ async def test_a_response_without_items_is_pinged(
     registry = snapshot(route("m", RESPONSES))
     async with gateway(tmp_path, registry, a=lambda _: sse(CREATED, 1.0, *ITEMS)) as live:
         reply = await live.post(path, body)
-        row = await live.entry()
+        row = await live.record()
     assert reply.status == 200
     assert reply.parts[0] == DIALECTS[dialect].keepalive
     assert b"Hello" in reply.body
@@ -91,7 +91,7 @@ async def test_a_stream_that_begins_with_comments_is_pinged(
     parts = (b": PROCESSING\n\n", 0.5, chunk("Hello"), chunk(finish="stop"), DONE)
     async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
         reply = await live.post("/v1/chat/completions", CHAT_BODY)
-        row = await live.entry()
+        row = await live.record()
     assert reply.parts[0] == DIALECTS["openai_chat"].keepalive
     assert reply.body.count(b"Hello") == 1
     assert (b"PROCESSING" in reply.body) is row.passthrough is passthrough
@@ -115,7 +115,7 @@ async def test_another_target_is_tried_after_a_ping(
         b=lambda _: sse(b": wait\n\n", 0.6, *second_response),
     ) as live:
         reply = await live.post("/v1/chat/completions", CHAT_BODY)
-        row = await live.entry()
+        row = await live.record()
     assert len(live.upstreams.requests) == 2
     assert reply.heads == 1
     assert reply.status == row.status == 200
@@ -134,7 +134,7 @@ async def test_a_response_without_items_still_has_the_time_of_a_first_event(
     registry = snapshot(route("m", slow))
     async with gateway(tmp_path, registry, a=lambda _: sse(CREATED, 1.5, *ITEMS)) as live:
         reply = await live.post("/v1/chat/completions", CHAT_BODY)
-        row = await live.entry()
+        row = await live.record()
     assert b"Hello" in reply.body
     assert row.outcome == "ok"
 
@@ -145,7 +145,7 @@ async def test_one_of_two_hedged_responses_is_pinged(tmp_path: Path) -> None:
     parts = (CREATED, 1.0, *ITEMS)
     async with gateway(tmp_path, registry, a=lambda _: sse(*parts), b=lambda _: sse(*parts)) as gw:
         reply = await gw.post("/v1/chat/completions", CHAT_BODY)
-        row = await gw.entry()
+        row = await gw.record()
     assert reply.parts[0] == DIALECTS["openai_chat"].keepalive
     assert reply.body.count(b"Hello") == 1
     assert row.outcome == "ok"

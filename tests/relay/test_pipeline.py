@@ -65,7 +65,7 @@ async def test_the_clients_key_never_reaches_an_upstream(tmp_path: Path) -> None
 async def test_a_response_is_logged_with_tokens_times_and_cost(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
         reply = await live.post(CHAT, chat_request())
-        row = await live.entry()
+        row = await live.record()
     assert row.id == reply.headers["x-request-id"]
     assert (row.status, row.outcome, row.finish) == (200, "ok", "stop")
     assert (row.input_tokens, row.output_tokens, row.usage_source) == (7, 3, "reported")
@@ -82,7 +82,7 @@ async def test_a_stream_passes_through_unchanged(tmp_path: Path) -> None:
     parts = (chunk("a"), chunk("b"), chunk(finish="stop"), DONE)
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: sse(*parts)) as live:
         reply = await live.post(CHAT, chat_request(stream=True))
-        row = await live.entry()
+        row = await live.record()
     assert reply.body == b"".join(parts).replace(b"gpt-4.1", b"m")
     assert reply.headers["content-type"].startswith("text/event-stream")
     assert row.usage_source == "estimated"
@@ -109,7 +109,7 @@ async def test_a_failing_target_falls_back_to_the_next(tmp_path: Path, failing: 
     registry = snapshot(route("m", A, B))
     async with gateway(tmp_path, registry, a=failing, b=lambda _: completion("from b")) as live:
         reply = await live.post(CHAT, chat_request())
-        row = await live.entry()
+        row = await live.record()
     assert reply.status == 200
     assert reply.json()["choices"][0]["message"]["content"] == "from b"
     assert [a.error_kind is None for a in row.attempts] == [False, True]
@@ -164,7 +164,7 @@ async def test_a_broken_stream_ends_in_an_error(
         b=lambda _: completion(),
     ) as live:
         reply = await live.post(CHAT, chat_request(stream=True))
-        row = await live.entry()
+        row = await live.record()
     assert reply.ended
     assert b"[DONE]" not in reply.body
     last = reply.body.rstrip(b"\n").rpartition(b"\n\n")[2]
@@ -181,7 +181,7 @@ async def test_a_silent_upstream_is_a_504_and_the_next_is_tried(tmp_path: Path) 
     quick = provider("a", timeouts=A.timeouts.__class__(connect_s=1, first_byte_s=0.05))
     async with gateway(tmp_path, snapshot(route("m", quick)), a=hang) as live:
         reply = await live.post(CHAT, chat_request())
-        row = await live.entry()
+        row = await live.record()
     assert reply.status == 504
     assert row.error_kind == "timeout"
 
@@ -204,7 +204,7 @@ async def test_a_disconnected_client_closes_the_upstream(tmp_path: Path, stream:
     async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
         await live.post(CHAT, chat_request(stream=stream), disconnect_once=waited)
         elapsed_s = clock() - start_times[0]
-        row = await live.entry()
+        row = await live.record()
     assert elapsed_s < 10, "not when the upstream has ended"
     assert live.upstreams.closed == ["a"]
     assert row.outcome == "client_closed"
@@ -216,7 +216,7 @@ async def test_retry_backoff_does_not_count_as_gateway_overhead(tmp_path: Path) 
     registry = snapshot(route("m", A, retries=1, backoff_s=2.0))
     async with gateway(tmp_path, registry, a=lambda _: next(responses)) as live:
         reply = await live.post(CHAT, chat_request(stream=False))
-        row = await live.entry()
+        row = await live.record()
     pause_ms = row.attempts[1].started_ms - (row.attempts[0].ended_ms or 0)
     assert (reply.status, pause_ms > 500) == (200, True)
     assert row.overhead_ms is not None and row.overhead_ms < row.duration_ms - pause_ms * 0.9
@@ -256,7 +256,7 @@ async def test_an_upstream_401_is_returned_as_502(tmp_path: Path) -> None:
     echo = refusal(401, "Incorrect API key provided: sk-upstream-secret-of-a")
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: echo) as live:
         reply = await live.post(CHAT, chat_request())
-        row = await live.entry()
+        row = await live.record()
     assert reply.status == 502
     assert b"secret-of-a" not in reply.body
     assert b"secret-of-a" not in (row.bodies and row.bodies.upstream_response or b"")
@@ -299,7 +299,7 @@ async def test_an_invalid_request_is_named_and_not_sent(
 ) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
         reply = await live.post(CHAT, body)
-        row = await live.entry()
+        row = await live.record()
     assert reply.status == status
     assert reply.json()["error"]["param"] == param
     assert reply.json()["error"]["message"]
@@ -374,7 +374,7 @@ async def test_a_recursion_error_is_a_request_that_is_nested_too_deeply(
     monkeypatch.setattr("gateway.relay.run.pipeline.attempt", recurse)
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
         reply = await live.post(CHAT, chat_request())
-        row = await live.entry()
+        row = await live.record()
     assert reply.status == 400
     assert "nested too deeply" in reply.json()["error"]["message"]
     assert row.outcome == "error"
@@ -413,7 +413,7 @@ async def test_usage_after_the_finish_is_counted(tmp_path: Path) -> None:
     parts = (chunk("a"), chunk(finish="stop"), last, DONE)
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: sse(*parts)) as live:
         await live.post(CHAT, chat_request(stream=True, stream_options={"include_usage": True}))
-        row = await live.entry()
+        row = await live.record()
     assert (row.input_tokens, row.output_tokens, row.usage_source) == (7, 3, "reported")
 
 
@@ -421,14 +421,14 @@ async def test_no_body_is_stored_with_log_bodies_off(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, log_bodies=False))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         await live.post(CHAT, chat_request())
-        row = await live.entry()
+        row = await live.record()
     assert (row.bodies, row.bodies_omitted) == (None, "off")
 
 
 async def test_a_rejected_request_explains_its_missing_bodies(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
         await live.post(CHAT, chat_request(model="unknown"))
-        row = await live.entry()
+        row = await live.record()
     assert (row.bodies, row.bodies_omitted) == (None, "rejected")
 
 

@@ -67,7 +67,7 @@ async def test_patterns_are_masked_without_a_model(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(guard()), up=answer_upstream) as live:
         reply = await live.post(CHAT, analyze_body(text))
         upstream_body = json.loads(live.upstreams.requests[0].content)
-        row = await live.entry()
+        row = await live.record()
     assert reply.status == 200, reply.body
     assert upstream_body["messages"][0]["content"] == (
         "I am Ada, pay [CREDIT_CARD] to [IBAN_CODE], write [EMAIL_ADDRESS]"
@@ -152,7 +152,7 @@ async def test_a_failing_analyzer_rejects_the_request(
     async with gateway(tmp_path, registry(guard()), up=lambda _: completion()) as live:
         reply = await live.post(CHAT, analyze_body("hello"))
         assert live.upstreams.requests == []
-        row = await live.entry()
+        row = await live.record()
     assert reply.json()["error"]["code"] == "guardrail_unavailable"
     assert reason in row.guardrails[0].error
 

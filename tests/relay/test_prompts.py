@@ -80,7 +80,7 @@ async def test_each_dialect_calls_a_prompt_by_name(
     if path != "/v1/responses":  # that format has no stop sequences
         assert upstream_body["stop"] in ("END", ["END"])
     assert not {"prompt", "dragoman"} & upstream_body.keys()
-    assert live.entries[0].tags == ["prompt:support@2"]
+    assert live.records[0].tags == ["prompt:support@2"]
 
 
 async def test_prompts_pass_through_to_anthropic(tmp_path: Path) -> None:

@@ -333,8 +333,8 @@ async def test_deepseek_gets_a_blank_where_its_reasoning_is_unknown(
         await send_turn(gateway, client, "deepseek", stream=False)
         upstream_message = upstreams.last("deepseek").body["messages"][1]
         assert upstream_message["reasoning_content"] == " "
-        entry = await gateway.entry()
-        assert [row["action"] for row in entry.adaptations] == ["defaulted"]
+        record = await gateway.record()
+        assert [row["action"] for row in record.adaptations] == ["defaulted"]
 
 
 # --- a state that is refused ---------------------------------------------------------------
@@ -370,9 +370,9 @@ async def test_an_expired_provider_state_is_dropped(
         reply = await send_turn(gateway, client, upstream, stream=True)
         assert upstreams.count(upstream) == count + 2
         assert reply.headers["x-dragoman-dropped"]
-        entry = (await gateway.rows(2))[-1]
-        assert entry.status == 200
-        assert any("did not accept" in row["note"] for row in entry.adaptations)
+        record = (await gateway.rows(2))[-1]
+        assert record.status == 200
+        assert any("did not accept" in row["note"] for row in record.adaptations)
 
 
 async def test_an_altered_signature_is_dropped_on_passthrough_too(
@@ -420,8 +420,8 @@ async def test_a_request_without_refused_thinking_still_passes_through(
             "model": upstream_body["model"],
             "messages": history,
         }
-        entry = (await gateway.rows(2))[-1]
-        assert [row["field"] for row in entry.adaptations] == ["messages[1].content[0]"]
+        record = (await gateway.rows(2))[-1]
+        assert [row["field"] for row in record.adaptations] == ["messages[1].content[0]"]
 
 
 async def test_a_responses_request_without_refused_reasoning_still_passes_through(

@@ -153,20 +153,20 @@ async def running_gateway(
     directory: Path, upstreams: Upstreams, rows: SharedStateStore | None = None
 ) -> AsyncIterator[Gateway]:
     """Run a gateway that calls the strict providers over real sockets."""
-    entries: list[Any] = []
+    records: list[Any] = []
     registry = upstreams.registry()
     config = Config(data_dir=directory, pepper=PEPPER, admin_digests=(key_digest(ADMIN, PEPPER),))
     wiring = Wiring(
         registry=RegistryStore(
             load_snapshot=lambda: registry, current_version=lambda: registry.version
         ),
-        log=LogStore(write=entries.extend),
+        log=LogStore(write=records.extend),
         reasoning=ReasoningTable(rows.find, rows.rows.extend) if rows else None,
     )
     lazy_runtime = LazyRuntime(lambda: config, wiring)
     live = await lazy_runtime.get()
     try:
-        yield Gateway(lazy_runtime, FakeUpstreams(), entries)
+        yield Gateway(lazy_runtime, FakeUpstreams(), records)
     finally:
         await live.close()
 

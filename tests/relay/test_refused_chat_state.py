@@ -50,5 +50,5 @@ async def test_without_state_to_drop_it_is_translated(tmp_path: Path) -> None:
         tmp_path, snapshot(route("r", provider("one"))), one=lambda _: next(responses)
     ) as live:
         assert (await live.post("/v1/chat/completions", request)).status == 200
-        entry = await live.entry()
-    assert not entry.passthrough
+        record = await live.record()
+    assert not record.passthrough

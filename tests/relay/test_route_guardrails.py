@@ -47,7 +47,7 @@ async def test_a_fallback_is_blocked_by_the_guardrails_of_its_route(tmp_path: Pa
     assert passed.status == 200
     hosts = [request.url.host for request in live.upstreams.requests]
     assert hosts == ["one.test", "one.test", "two.test"]
-    assert [entry.guardrails[0].outcome for entry in live.entries] == ["blocked", "passed"]
+    assert [record.guardrails[0].outcome for record in live.records] == ["blocked", "passed"]
 
 
 async def test_the_guardrails_of_a_fallback_do_not_apply_to_the_first_route(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ async def test_the_guardrails_of_a_fallback_do_not_apply_to_the_first_route(tmp_
         reply = await live.post(CHAT, chat(CARD))
         await live.rows(1)
     assert reply.status == 200
-    assert live.entries[0].guardrails == []
+    assert live.records[0].guardrails == []
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -77,7 +77,7 @@ async def test_a_fallback_masks_its_request_and_its_response(
     assert first["messages"][0]["content"] == "mail ada@example.com"
     assert second["messages"][0]["content"] == "mail [EMAIL]"
     assert second["seed"] == 1
-    stages = [(result.stage, result.outcome) for result in live.entries[0].guardrails]
+    stages = [(result.stage, result.outcome) for result in live.records[0].guardrails]
     assert stages == [("request", "masked"), ("response", "masked")]
 
 
@@ -100,7 +100,7 @@ async def test_each_guardrail_checks_a_request_once(tmp_path: Path) -> None:
     async with gateway(tmp_path, registered, **upstreams) as live:
         await live.post(CHAT, chat("mail ada@example.com"))
         await live.rows(1)
-    results = [r for r in live.entries[0].guardrails if r.stage == "request"]
+    results = [r for r in live.records[0].guardrails if r.stage == "request"]
     assert [result.findings for result in results] == [{"email": 1}]
 
 
@@ -143,7 +143,7 @@ async def test_a_shadow_request_is_checked_by_its_route(
     upstreams = {"one": lambda _: completion(), "two": lambda _: completion()}
     async with gateway(tmp_path, registered, **upstreams) as live:
         assert (await live.post(CHAT, chat("mail ada@example.com"))).status == 200
-        await wait_until_async(lambda: len(live.entries) == 2)
+        await wait_until_async(lambda: len(live.records) == 2)
     contents = {r.url.host: json.loads(r.content) for r in live.upstreams.requests}
     assert contents["one.test"]["messages"][0]["content"] == "mail ada@example.com"
     shadowed = contents.get("two.test")

@@ -114,7 +114,7 @@ async def test_an_endpoint_answers_and_streams(tmp_path: Path, passthrough: bool
         assert response.status == 200, response.json()
         assert response.json()["choices"][0]["message"]["content"] == "hello"
         streamed = await gw.post("/v1/chat/completions", {**REQUEST, "stream": True})
-        entry = await gw.entry()
+        record = await gw.record()
         assert [request.url.path for request in gw.upstreams.requests] == [UNARY, STREAM]
         assert json.loads(gw.upstreams.requests[1].content)["stream"] is True
     assert streamed.headers["content-type"].startswith("text/event-stream")
@@ -122,7 +122,7 @@ async def test_an_endpoint_answers_and_streams(tmp_path: Path, passthrough: bool
     assert events.pop() == b"[DONE]"
     texts = [c["delta"].get("content") or "" for e in events for c in json.loads(e)["choices"]]
     assert "".join(texts) == "hello"
-    assert entry.outcome == "ok"
+    assert record.outcome == "ok"
 
 
 async def test_a_claude_client_gets_the_stream_translated(tmp_path: Path) -> None:
@@ -139,10 +139,10 @@ async def test_a_failure_within_the_stream_is_reported(tmp_path: Path) -> None:
         error_body = {"Message": "took too long", "ErrorCode": "ModelInvocationTimeExceeded"}
         fake.more = encode(json.dumps(error_body).encode(), "ModelStreamError", exception=True)
         streamed = await gw.post("/v1/chat/completions", {**REQUEST, "stream": True})
-        entry = await gw.entry()
+        record = await gw.record()
     assert b"took too long" in streamed.body
     assert b"[DONE]" not in streamed.body
-    assert entry.outcome != "ok"
+    assert record.outcome != "ok"
 
 
 async def test_a_corrupt_stream_is_an_error(tmp_path: Path) -> None:

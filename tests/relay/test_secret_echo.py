@@ -107,7 +107,7 @@ async def test_an_error_that_repeats_the_key_is_not_passed_on(
         reply = await gw.post("/v1/chat/completions", BODY)
         assert reply.status == 400
         assert not _reveals_secret(reply.body.decode())
-        assert not _reveals_secret(_stored_text(await gw.entry()))
+        assert not _reveals_secret(_stored_text(await gw.record()))
 
 
 async def test_an_error_without_a_secret_is_unchanged(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ async def test_an_error_in_a_stream_does_not_repeat_the_key(
         assert b"hi" in reply.body
         assert b"bad key" in reply.body
         assert not _reveals_secret(reply.body.decode())
-        assert not _reveals_secret(_stored_text(await gw.entry()))
+        assert not _reveals_secret(_stored_text(await gw.record()))
 
 
 def _texts(stream: bytes) -> str:
@@ -183,7 +183,7 @@ async def test_a_key_split_over_chunks_is_not_stored(
     ) as gw:
         reply = await gw.post(path, {**BODY, "max_tokens": 9, "stream": True})
         assert _reveals_secret(_texts(reply.body))
-        bodies = (await gw.entry()).bodies
+        bodies = (await gw.record()).bodies
     assert bodies is not None
     assert b"".join(stream).count(b"data: ") == (bodies.upstream_response or b"").count(b"data: ")
     for stored in (bodies.upstream_response, bodies.client_response):
@@ -270,7 +270,7 @@ async def test_a_key_split_over_interleaved_chunks_is_not_stored(
     ) as gw:
         reply = await gw.post("/v1/chat/completions", {**BODY, "n": 3, "stream": True})
         assert any(map(_reveals_secret, _texts_by_field(reply.body)))
-        bodies = (await gw.entry()).bodies
+        bodies = (await gw.record()).bodies
     assert bodies is not None and bodies.upstream_response is not None
     stored = _texts_by_field(bodies.upstream_response)
     assert not any(map(_reveals_secret, stored))
@@ -389,8 +389,8 @@ async def test_a_secret_header_and_parameter_of_the_provider_are_secrets_too(
         tmp_path, snapshot(route("r", target_provider)), up=lambda _: httpx.Response(400, json=body)
     ) as gw:
         reply = await gw.post("/v1/chat/completions", BODY)
-        assert b"hush" not in reply.body + _stored_text(await gw.entry()).encode()
-        assert b"quiet" not in reply.body + _stored_text(await gw.entry()).encode()
+        assert b"hush" not in reply.body + _stored_text(await gw.record()).encode()
+        assert b"quiet" not in reply.body + _stored_text(await gw.record()).encode()
 
 
 @given(

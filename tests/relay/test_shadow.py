@@ -118,4 +118,4 @@ async def test_shadow_requests_in_flight_end_with_the_process(tmp_path: Path) ->
     async with gateway(tmp_path, registry(), a=lambda _: completion(), b=slow) as live:
         await live.post(CHAT, chat_request())
         await wait_until_async(lambda: len(live.upstreams.requests) == 2)
-    assert [row.outcome for row in live.entries] == ["ok", "error"]
+    assert [row.outcome for row in live.records] == ["ok", "error"]

@@ -178,7 +178,7 @@ def test_simulation_and_live_traffic_choose_the_same_targets(
                 )
                 random.seed(seed)
                 reply = await live.post(CHAT, body)
-                row = await live.entry()
+                row = await live.record()
             stage = RoutingState(
                 snapshot=registry,
                 health=health,

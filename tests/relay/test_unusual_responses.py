@@ -327,7 +327,7 @@ async def test_an_error_keeps_its_status_if_its_body_cannot_be_read(
     registry = snapshot(route("m", provider("a", dialect, preset=PRESETS[dialect])))
     async with gateway(tmp_path, registry, a=lambda _: response()) as live:
         reply = await live.post(path, body)
-        row = await live.entry()
+        row = await live.record()
     assert reply.status == 429, reply.body
     assert reply.headers["retry-after"] == "9"
     assert reply.json()["error"]["code"] == "rate_limit_exceeded"
@@ -423,7 +423,7 @@ async def test_an_unknown_finish_reason_is_a_stop_and_is_reported(tmp_path: Path
     assert b'"stop_reason":"end_turn"' in streamed.body
     assert complete.headers["x-dragoman-approximated"] == "finish_reason"
     assert "x-dragoman-approximated" not in passed.headers
-    assert [[row["field"] for row in entry.adaptations] for entry in rows] == [
+    assert [[row["field"] for row in record.adaptations] for record in rows] == [
         ["finish_reason"],
         ["finish_reason"],
         [],

@@ -56,8 +56,8 @@ async def test_a_count_that_fails_is_estimated(
     registry = snapshot(route("m", provider("a", "anthropic_messages")))
     async with gateway(tmp_path, registry, a=respond) as live:
         reply = await live.post("/v1/messages/count_tokens", REQUEST, headers=VERSION)
-        entry = await live.entry()
+        record = await live.record()
     assert reply.status == 200, reply.body
     assert reply.headers["x-dragoman-token-count"] == "estimate"
     assert 40 < reply.json()["input_tokens"] < 200
-    assert (entry.status, entry.outcome) == (200, "ok")
+    assert (record.status, record.outcome) == (200, "ok")

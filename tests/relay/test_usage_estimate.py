@@ -33,7 +33,7 @@ async def logged_request(tmp_path: Path, body: Any, *parts: bytes) -> Any:
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
         assert (await live.post(CHAT, body)).status == 200
-        return await live.entry()
+        return await live.record()
 
 
 async def test_a_short_prompt_is_counted_by_its_text(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ async def test_an_interrupted_stream_is_billed_by_its_text(tmp_path: Path, path:
     body = chat_request("hi", max_tokens=500)
     async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
         reply = await live.post(path, body, disconnect_once=lambda r: b"gateway" in r.body)
-        left = await live.entry()
+        left = await live.record()
         assert reply.status == 200
         parts[2:] = [httpx.ReadError("the upstream closed the connection")]
         await live.post(path, body)
@@ -132,7 +132,7 @@ async def test_an_interrupted_stream_keeps_a_larger_reported_count(tmp_path: Pat
     registry = snapshot(route("m", provider("a", "anthropic_messages")))
     async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
         await live.post(CHAT, chat_request("hi", max_tokens=500))
-        row = await live.entry()
+        row = await live.record()
     assert (row.output_tokens, row.usage_source) == (2000, "reported")
 
 
@@ -168,6 +168,6 @@ async def test_an_interrupted_stream_keeps_the_usage_that_its_chunks_reported(
     async with gateway(tmp_path, registry, a=lambda _: sse(*parts, *end)) as live:
         disconnects = lambda reply: leaving and reply.body.count(b"gatew") == 2  # noqa: E731
         await live.post(CHAT, chat_request("hi"), disconnect_once=disconnects)
-        row = await live.entry()
+        row = await live.record()
     assert row.outcome == ("client_closed" if leaving else "cut")
     assert (row.input_tokens, row.output_tokens, row.usage_source) == (77, 9, "reported")

@@ -246,7 +246,7 @@ async def test_all_search_rounds_are_one_log_row_with_summed_usage(
 ) -> None:
     async with running_gateway(tmp_path, single_search()) as gw:
         reply = await gw.post("/v1/messages", {**MESSAGES, "stream": stream})
-        row = await gw.entry()
+        row = await gw.record()
     assert reply.status == 200, reply.body
     assert (row.input_tokens, row.output_tokens, row.usage_source) == (30, 10, "reported")
     assert row.cost_usd == Decimal("0.00005")
@@ -256,7 +256,7 @@ async def test_all_search_rounds_are_one_log_row_with_summed_usage(
     [search] = attempt.calls[0].searches
     assert (search.query, search.results, search.error) == ("Oslo population", 2, "")
     assert ("tools[0]", "approximated") in {(a["field"], a["action"]) for a in row.adaptations}
-    assert len(gw.entries) == 1
+    assert len(gw.records) == 1
 
 
 # --- failures and bounds ------------------------------------------------------------------
@@ -291,7 +291,7 @@ async def test_a_failed_search_is_a_result_for_the_model(
     endpoint = msgspec.structs.replace(ENDPOINT, timeout_s=0.2 if fault == "hangs" else 2.0)
     async with running_gateway(tmp_path, single_search(), endpoint=endpoint, search=search) as gw:
         reply = await by_claude(gw, stream)
-        row, upstream_bodies = await gw.entry(), bodies(gw)
+        row, upstream_bodies = await gw.record(), bodies(gw)
     assert reply.content[1].content.error_code == "unavailable"
     assert reply.content[-1].text == RESPONSE
     assert row.outcome == "ok"
@@ -375,7 +375,7 @@ async def test_a_failure_in_a_later_round_is_reported(tmp_path: Path, stream: bo
 
     async with running_gateway(tmp_path, failing) as gw:
         reply = await gw.post("/v1/messages", {**MESSAGES, "stream": stream})
-        row = await gw.entry()
+        row = await gw.record()
     if stream:
         assert (reply.status, events_of(reply.body)[-1]["type"]) == (200, "error")
         assert (row.outcome, row.input_tokens) == ("cut", 10)
@@ -387,7 +387,7 @@ async def test_a_failure_in_a_later_round_is_reported(tmp_path: Path, stream: bo
 async def test_a_client_that_disconnects_ends_the_search(tmp_path: Path) -> None:
     async with running_gateway(tmp_path, single_search(), search=hanging) as gw:
         await gw.post("/v1/messages", MESSAGES, disconnect_after=0.2)
-        row = await gw.entry()
+        row = await gw.record()
     assert row.outcome == "client_closed"
 
 
@@ -397,7 +397,7 @@ async def test_a_client_that_disconnects_ends_the_search(tmp_path: Path) -> None
 async def test_a_route_can_switch_web_search_off(tmp_path: Path) -> None:
     async with running_gateway(tmp_path, searching(RESPONSE), web_search=False) as gw:
         reply = await gw.post("/v1/messages", MESSAGES)
-        row = await gw.entry()
+        row = await gw.record()
     assert "tools" not in bodies(gw)[0]
     assert reply.headers["x-dragoman-dropped"] == "tools[0]"
     assert not searches(gw)

@@ -15,7 +15,7 @@ from gateway.store import usage
 STARTED = 1_790_000_000.25
 
 
-def entry(id: str = "req_1", **values: Any) -> LogRecord:
+def make_record(id: str = "req_1", **values: Any) -> LogRecord:
     return LogRecord(**{"id": id, "started_at": STARTED, "route": "fast", "status": 200, **values})
 
 
@@ -23,7 +23,7 @@ def logged_exchange(text: str, response_text: str = "", **values: Any) -> LogRec
     """Return a record whose client sent `text` and received `response_text`."""
     request = {"model": "fast", "messages": [{"role": "user", "content": text}]}
     response = {"choices": [{"message": {"role": "assistant", "content": response_text}}]}
-    return entry(bodies=bodies(request, response), **values)
+    return make_record(bodies=bodies(request, response), **values)
 
 
 def bodies(request: Any, response: Any, **values: Any) -> Bodies:

@@ -54,7 +54,7 @@ def run_scenario() -> dict[str, Any]:
     from gateway import store
     from gateway.models import RequestLog
 
-    batch = entries()
+    batch = records()
     store.write(batch)
     store.write(batch[:7])  # a replay
     store.index_pending()
@@ -77,11 +77,11 @@ def run_scenario() -> dict[str, Any]:
     }
 
 
-def entries() -> list[Any]:
+def records() -> list[Any]:
     """Return ordinary and poisonous records."""
     from decimal import Decimal
 
-    from tests.store.factories import STARTED, entry, logged_exchange
+    from tests.store.factories import STARTED, logged_exchange, make_record
 
     return [
         logged_exchange(
@@ -89,15 +89,15 @@ def entries() -> list[Any]:
         ),
         logged_exchange("open gateway/models.py", id="path", session="s"),
         logged_exchange("Crème brûlée und 今日は天気がいい", id="words", status=500),
-        entry("failed", error="quota exhausted", outcome="error", status=429),
-        entry("nul", requested_model="a\0b", adaptations=[{"note": "x\0y"}]),
-        entry("long", requested_model="m" * 5000),
-        entry("huge", input_tokens=10**30, status=2**40),
-        entry("surrogate", error="half \ud800"),
-        entry("rich", cost_usd=Decimal("1e30")),
-        entry("twice", started_at=STARTED),
-        entry("twice", started_at=STARTED + 1),
-        entry("twice", started_at=STARTED + 1),
+        make_record("failed", error="quota exhausted", outcome="error", status=429),
+        make_record("nul", requested_model="a\0b", adaptations=[{"note": "x\0y"}]),
+        make_record("long", requested_model="m" * 5000),
+        make_record("huge", input_tokens=10**30, status=2**40),
+        make_record("surrogate", error="half \ud800"),
+        make_record("rich", cost_usd=Decimal("1e30")),
+        make_record("twice", started_at=STARTED),
+        make_record("twice", started_at=STARTED + 1),
+        make_record("twice", started_at=STARTED + 1),
         logged_exchange("the sky again", id="last", status=503),
     ]
 

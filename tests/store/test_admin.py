@@ -11,7 +11,7 @@ from django.test import Client
 
 from gateway import store
 from gateway.models import ApiKey, Change, Provider, RequestLog, Route
-from tests.store.factories import entry, model, provider, route
+from tests.store.factories import make_record, model, provider, route
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.store.admin_urls")]
 
@@ -32,7 +32,7 @@ def fill() -> None:
     store.set_credential(provider_row, SECRET)
     route("fast", model(provided_by=provider_row))
     store.create_key("a key")
-    store.write([entry()])
+    store.write([make_record()])
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -92,7 +92,7 @@ def test_deleting_in_the_admin_increments_the_registry_version(admin_client: Cli
 
 @pytest.mark.parametrize("action", ["add/", "{pk}/delete/"])
 def test_the_log_is_read_only(admin_client: Client, action: str) -> None:
-    store.write([entry()])
+    store.write([make_record()])
     path = "/admin/gateway/requestlog/" + action.format(pk=RequestLog.objects.get().pk)
     assert admin_client.get(path).status_code == 403
 

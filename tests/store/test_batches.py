@@ -51,7 +51,7 @@ def settle(batch: str = "batch_1", owner: int = 1, name: str = "r") -> list[LogR
 @pytest.mark.django_db
 def test_a_batch_is_counted_once() -> None:
     store.remember_owner("up", 5, ["batch_1"])
-    assert [entry.key_id for entry in settle(name="a")] == [5], "the key that made it pays"
+    assert [record.key_id for record in settle(name="a")] == [5], "the key that made it pays"
     assert settle(name="b") == []
     assert settle("batch_2", owner=9)[0].key_id == 9
     assert settle("batch_3", owner=0)[0].key_id is None

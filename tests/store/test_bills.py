@@ -15,7 +15,7 @@ from gateway import store
 from gateway.accounting.bills import BilledLine, import_bill, read_csv, reconcile
 from gateway.models import BillLine, Change, RequestLog
 from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt, LogRecord
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ def log_record(id: str, **values: Any) -> LogRecord:
         "usage_source": "reported",
         "cost_usd": Decimal("0.5"),
     }
-    return entry(id, **(fields | values))
+    return make_record(id, **(fields | values))
 
 
 def import_test_bill(*lines: BilledLine, provider: str = "openai") -> int:

@@ -291,9 +291,9 @@ def test_probe_calls_the_demo_provider(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_prunelogs_deletes_what_is_old(capsys: pytest.CaptureFixture[str]) -> None:
-    from tests.store.factories import entry
+    from tests.store.factories import make_record
 
-    store.write([entry("req_old", started_at=1_000_000_000.0)])
+    store.write([make_record("req_old", started_at=1_000_000_000.0)])
     call_command("prune_logs", "--days", "30")
     assert capsys.readouterr().out.strip() == "requests deleted: 1"
     with pytest.raises(CommandError, match="must not be negative"):

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from gateway import store
 from gateway.models import CachedResponse, LatencyHour, RequestLog, Route, TargetHour, UsageHour
 from gateway.relay.cache.backend import CacheRow
-from tests.store.factories import entry, model, provider, route
+from tests.store.factories import make_record, model, provider, route
 
 pytestmark = pytest.mark.django_db
 
@@ -78,7 +78,9 @@ def test_the_command_purges_one_or_all(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_cache_hit_counts_in_usage_but_not_in_target_latency() -> None:
     fields = {"provider": "p", "model": "m", "outcome": "ok", "duration_ms": 0.5}
-    hit = entry("hit", **fields, attempts=[], cache="hit", cost_usd=Decimal(0), output_tokens=9)
+    hit = make_record(
+        "hit", **fields, attempts=[], cache="hit", cost_usd=Decimal(0), output_tokens=9
+    )
     store.write([hit])
     assert UsageHour.objects.get().output_tokens == 9
     assert not LatencyHour.objects.exists()

@@ -18,7 +18,7 @@ from gateway.store import usage
 from gateway.store.documents import KINDS, Refused
 from gateway.store.options import set_options
 from gateway.store.spending import recorded_spend
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 def log(end_user: str, usd: str, key: int, number: int) -> None:
     now = timezone.now().timestamp()
     cost = Decimal(usd)
-    record = entry(f"r{number}", key_id=key, started_at=now, cost_usd=cost, charged_usd=cost)
+    record = make_record(f"r{number}", key_id=key, started_at=now, cost_usd=cost, charged_usd=cost)
     record.end_user = end_user
     store.write([record])
 

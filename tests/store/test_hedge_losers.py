@@ -15,7 +15,7 @@ from gateway.models import ApiKey, Team, UsageHour
 from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt, LogRecord
 from gateway.routing.limits import UNITS
 from gateway.store.usage import rebuild
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 pytestmark = pytest.mark.django_db
 
@@ -49,7 +49,7 @@ def hedged_request(id: str = "r1", *, started: float | None = None, **values: An
         "charged_usd": Decimal("0.2"),
         "attempts": [in_vain, attempt("quick")],
     }
-    return entry(id, **(fields | values))
+    return make_record(id, **(fields | values))
 
 
 def test_each_providers_sum_has_its_own_part() -> None:

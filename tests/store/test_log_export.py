@@ -25,7 +25,7 @@ from gateway.log_export.destination import Destination, ExportError
 from gateway.models import LogExport, RequestLog
 from gateway.store.alert_thresholds import AlertThresholds
 from tests.ports import free_port
-from tests.store.factories import STARTED, entry, logged_exchange
+from tests.store.factories import STARTED, logged_exchange, make_record
 from tests.store.test_both_databases import POSTGRES, ROOT, postgres
 
 __all__ = ["postgres"]
@@ -52,9 +52,9 @@ def test_rows_are_written_once_by_day(tmp_path: Path) -> None:
         "charged_usd": Decimal("0.0123456789"),
         "tags": ["a"],
     }
-    store.write([entry("req_1"), entry("req_2", **late_values)])
+    store.write([make_record("req_1"), make_record("req_2", **late_values)])
     assert export(tmp_path) == 2
-    store.write([entry("req_3")])
+    store.write([make_record("req_3")])
     assert export(tmp_path) == 1
     assert export(tmp_path) == 0
     first, second, third = RequestLog.objects.order_by("pk")
@@ -74,7 +74,7 @@ def test_rows_are_written_once_by_day(tmp_path: Path) -> None:
 
 
 def test_bodies_are_exported_only_if_requested(tmp_path: Path) -> None:
-    store.write([logged_exchange("a secret plan", "yes", id="req_1"), entry("req_2")])
+    store.write([logged_exchange("a secret plan", "yes", id="req_1"), make_record("req_2")])
     export(tmp_path, bodies=True)
     with_bodies, without = read_rows(tmp_path)
     assert "a secret plan" in with_bodies["bodies"]["client_request"]
@@ -83,11 +83,11 @@ def test_bodies_are_exported_only_if_requested(tmp_path: Path) -> None:
 
 def test_a_large_log_becomes_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "MAX_ROWS", 2)
-    store.write([entry(f"req_{number}") for number in range(5)])
+    store.write([make_record(f"req_{number}") for number in range(5)])
     assert export(tmp_path) == 5
     assert len(list(tmp_path.rglob("*.gz"))) == 3
     monkeypatch.setattr(batches, "MAX_BYTES", 1)
-    store.write([entry("req_6"), entry("req_7")])
+    store.write([make_record("req_6"), make_record("req_7")])
     assert export(tmp_path) == 2
     assert len(list(tmp_path.rglob("*.gz"))) == 5
     assert len({row["id"] for row in read_rows(tmp_path)}) == 7
@@ -98,7 +98,7 @@ def test_an_interrupted_batch_is_written_again_under_its_name(
 ) -> None:
     """The end of the batch is stored: later rows do not change it."""
     late_values = {"started_at": STARTED + DAY_S}
-    store.write([entry("req_1"), entry("req_2", **late_values)])
+    store.write([make_record("req_1"), make_record("req_2", **late_values)])
     written: list[str] = []
     write = Destination.write
 
@@ -112,14 +112,14 @@ def test_an_interrupted_batch_is_written_again_under_its_name(
         broken.setattr(Destination, "write", fail_at_the_second)
         with pytest.raises(ExportError):
             export(tmp_path)
-    store.write([entry("req_3")])
+    store.write([make_record("req_3")])
     assert export(tmp_path) == 3
     assert sorted(row["request_id"] for row in read_rows(tmp_path)) == ["req_1", "req_2", "req_3"]
 
 
 def test_a_failure_is_stored_and_raises_an_alert(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    store.write([entry("req_1")])
+    store.write([make_record("req_1")])
     with pytest.raises(ExportError):
         export(tmp_path / "file" / "folder")
     destination = Destination((tmp_path / "gone").as_uri())
@@ -142,7 +142,7 @@ def test_a_failure_is_stored_and_raises_an_alert(tmp_path: Path) -> None:
 
 
 def test_one_process_exports_at_a_time(tmp_path: Path) -> None:
-    store.write([entry("req_1")])
+    store.write([make_record("req_1")])
     LogExport.objects.create(pk=1, lease_until=timezone.now() + exporter.LEASE)
     assert export(tmp_path) == 0
     LogExport.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
@@ -150,7 +150,7 @@ def test_one_process_exports_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_killed_export_is_continued_after_the_clock_was_set_back(tmp_path: Path) -> None:
-    store.write([entry("req_1")])
+    store.write([make_record("req_1")])
     LogExport.objects.create(pk=1, lease_until=timezone.now() + dt.timedelta(days=365))
     assert export(tmp_path) == 1
 
@@ -179,7 +179,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_rows_reach_an_s3_server(bucket: Any) -> None:
-    store.write([entry("req_1")])
+    store.write([make_record("req_1")])
     assert exporter.export_complete_rows(Destination("s3://logs/dragoman"), bodies=False) == 1
     (item,) = bucket.list_objects_v2(Bucket="logs")["Contents"]
     assert item["Key"].startswith("dragoman/date=")

@@ -10,7 +10,7 @@ from django.db import connection
 
 from gateway import store
 from gateway.models import RequestLog
-from tests.store.factories import STARTED, entry
+from tests.store.factories import STARTED, make_record
 
 pytestmark = pytest.mark.django_db
 
@@ -44,59 +44,65 @@ FILTERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_a_filter_finds_its_rows_and_no_others(
     values: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    store.write([entry("other"), entry("it", **values), entry("more")])
+    store.write([make_record("other"), make_record("it", **values), make_record("more")])
     assert matching_ids(**expected) == ["it"]
 
 
 def test_filters_are_combined_with_and() -> None:
-    store.write([entry("a", provider="p", status=500), entry("b", provider="p"), entry("c")])
+    store.write(
+        [
+            make_record("a", provider="p", status=500),
+            make_record("b", provider="p"),
+            make_record("c"),
+        ]
+    )
     assert matching_ids(provider="p", status="5xx") == ["a"]
     assert matching_ids(status="²²²") == matching_ids(status="²xx") == []
 
 
 @pytest.mark.parametrize("expected", [{}, {"route": None}, {"route": ""}, {"status": ""}], ids=str)
 def test_a_missing_filter_matches_all_rows(expected: dict[str, Any]) -> None:
-    store.write([entry("a"), entry("b")])
+    store.write([make_record("a"), make_record("b")])
     assert matching_ids(**expected) == ["b", "a"]
 
 
 def test_successes_are_found_by_their_outcome_too() -> None:
-    store.write([entry("a"), entry("b", outcome="cut")])
+    store.write([make_record("a"), make_record("b", outcome="cut")])
     assert matching_ids(outcome="ok") == ["a"]
 
 
 @pytest.mark.parametrize("status", ["abc", "20", "2000", "xxx", "9" * 30], ids=str)
 def test_an_invalid_status_filter_matches_no_row(status: str) -> None:
-    store.write([entry("a")])
+    store.write([make_record("a")])
     assert matching_ids(status=status) == []
 
 
 @pytest.mark.parametrize("name", ["route", "key", "status", "session", "text"])
 def test_a_filter_with_nul_finds_nothing(name: str) -> None:
-    store.write([entry("a")])
+    store.write([make_record("a")])
     assert matching_ids(**{name: "\0"}) == []
 
 
 def test_keyset_pages_are_complete_while_rows_arrive() -> None:
-    store.write([entry(f"req_{n}") for n in range(25)])
+    store.write([make_record(f"req_{n}") for n in range(25)])
     pages, cursor = [], None
     while rows := list(RequestLog.objects.matching(route="fast").older_than_row(cursor).newest(10)):
         pages.append([row.request_id for row in rows])
         cursor = rows[-1].pk
-        store.write([entry(f"late_{cursor}")])
+        store.write([make_record(f"late_{cursor}")])
     assert [len(page) for page in pages] == [10, 10, 5]
     assert sum(pages, []) == [f"req_{n}" for n in reversed(range(25))]
 
 
 def test_the_live_tail_requests_newer_rows() -> None:
-    store.write([entry("a"), entry("b")])
+    store.write([make_record("a"), make_record("b")])
     cursor = RequestLog.objects.newest(1)[0].pk
-    store.write([entry("c")])
+    store.write([make_record("c")])
     assert [row.request_id for row in RequestLog.objects.newer_than_row(cursor).newest(9)] == ["c"]
 
 
 def test_prune_deletes_old_rows_in_batches() -> None:
-    store.write([entry(f"req_{n}", started_at=STARTED + n) for n in range(10)])
+    store.write([make_record(f"req_{n}", started_at=STARTED + n) for n in range(10)])
     assert RequestLog.objects.prune(time_at(7), batch_size=3) == 7
     assert matching_ids() == ["req_9", "req_8", "req_7"]
 

@@ -15,7 +15,7 @@ from gateway import store
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.relay.journal.segments import MAX_ADAPTATIONS, Segment, encode_record, read_abandoned
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 pytestmark = pytest.mark.django_db
 
@@ -90,7 +90,7 @@ def records(draw: Any) -> LogRecord:
     attempt.input_tokens, attempt.error_kind = draw(counts), draw(st.none() | texts)
     fields |= {"attempts": [attempt], "adaptations": draw(adaptations)}
     fields |= {"first_token_ms": draw(times), "tags": draw(st.lists(texts, max_size=2))}
-    return entry(f"fuzz_{next(_NUMBERS)}", **fields)
+    return make_record(f"fuzz_{next(_NUMBERS)}", **fields)
 
 
 def round_trip_records(tmp_path: Path, *items: LogRecord) -> list[RequestLog]:
@@ -99,8 +99,8 @@ def round_trip_records(tmp_path: Path, *items: LogRecord) -> list[RequestLog]:
     for record in items:
         segment.append(encode_record(record))
     segment.close()
-    with read_abandoned(segment.path) as entries:
-        replayed = list(entries)
+    with read_abandoned(segment.path) as records:
+        replayed = list(records)
     segment.path.unlink()
     assert [record.id for record in replayed] == [record.id for record in items]
     store.write(list(items))  # as the queue has them
@@ -113,14 +113,14 @@ def round_trip_records(tmp_path: Path, *items: LogRecord) -> list[RequestLog]:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=st.lists(records(), min_size=1, max_size=4))
 def test_any_record_becomes_a_row(tmp_path: Path, records: list[LogRecord]) -> None:
-    round_trip_records(tmp_path, entry(f"good_{next(_NUMBERS)}"), *records)
+    round_trip_records(tmp_path, make_record(f"good_{next(_NUMBERS)}"), *records)
 
 
 @pytest.mark.parametrize("field", ["from", "to"])
 def test_a_hostile_value_in_an_adaptation_does_not_lose_the_row(tmp_path: Path, field: str) -> None:
     depths = [nested(depth) for depth in (10, 500, 10_000)]
-    entries = [
-        entry(
+    records = [
+        make_record(
             f"hostile_{field}_{index}",
             input_tokens=5,
             cost_usd=Decimal("0.25"),
@@ -128,14 +128,14 @@ def test_a_hostile_value_in_an_adaptation_does_not_lose_the_row(tmp_path: Path, 
         )
         for index, value in enumerate([*HOSTILE, *depths])
     ]
-    for row in round_trip_records(tmp_path, *entries):
+    for row in round_trip_records(tmp_path, *records):
         assert (row.input_tokens, row.cost_usd) == (5, Decimal("0.25")), row.request_id
         assert row.adaptations[0]["field"] == "x", row.request_id
 
 
 def test_counts_beyond_the_database_are_clamped(tmp_path: Path) -> None:
     (row,) = round_trip_records(
-        tmp_path, entry("clamped", output_tokens=2**70, input_tokens=-(2**70))
+        tmp_path, make_record("clamped", output_tokens=2**70, input_tokens=-(2**70))
     )
     assert row.output_tokens == 2**63 - 1
     assert row.input_tokens == -(2**63 - 1)
@@ -143,6 +143,6 @@ def test_counts_beyond_the_database_are_clamped(tmp_path: Path) -> None:
 
 def test_only_the_first_of_very_many_adaptations_are_logged(tmp_path: Path) -> None:
     rows = [{"field": f"x[{n}]", "action": "dropped", "note": "no"} for n in range(5000)]
-    (row,) = round_trip_records(tmp_path, entry("many", adaptations=rows))
+    (row,) = round_trip_records(tmp_path, make_record("many", adaptations=rows))
     assert row.adaptations[:MAX_ADAPTATIONS] == rows[:MAX_ADAPTATIONS]
     assert "4000 more" in row.adaptations[-1]["note"]

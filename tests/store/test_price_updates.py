@@ -26,7 +26,7 @@ from gateway.store.price_updates import (
     read_book,
     store_proposal,
 )
-from tests.store.factories import entry, model, provider
+from tests.store.factories import make_record, model, provider
 
 pytestmark = pytest.mark.django_db
 
@@ -131,7 +131,7 @@ def test_a_change_shows_its_effect_on_models_in_use() -> None:
     timestamp = (timezone.now() - dt.timedelta(days=1)).timestamp()
     store.write(
         [
-            entry(
+            make_record(
                 started_at=timestamp,
                 provider="claude",
                 model=SONNET,

@@ -29,7 +29,7 @@ def stored_response(**changes: Any) -> StoredResponse:
     return msgspec.structs.replace(base, **changes)
 
 
-def entry(**changes: Any) -> LogRecord:
+def make_record(**changes: Any) -> LogRecord:
     return LogRecord(id="req_1", started_at=time.time(), **changes)
 
 
@@ -40,7 +40,7 @@ def test_a_response_is_written_with_the_log_and_can_be_read() -> None:
         native_provider="m",
         response=b'{"x":"' + b"y" * 5000 + b'"}',
     )
-    store.write([entry(stored_response=stored)])
+    store.write([make_record(stored_response=stored)])
     response = store.load_response("key:1", "resp_1")
     assert response is not None
     assert msgspec.structs.replace(
@@ -50,7 +50,7 @@ def test_a_response_is_written_with_the_log_and_can_be_read() -> None:
 
 
 def test_a_replay_of_the_journal_changes_nothing() -> None:
-    rows = [entry(stored_response=stored_response())]
+    rows = [make_record(stored_response=stored_response())]
     store.write(rows)
     store.write(rows)
     assert ResponseRow.objects.count() == 1
@@ -68,8 +68,8 @@ def test_an_id_belongs_to_its_owner() -> None:
 def test_an_id_that_an_upstream_uses_twice_is_the_newest() -> None:
     store.write(
         [
-            entry(stored_response=stored_response()),
-            entry(stored_response=stored_response(input=b'"second"')),
+            make_record(stored_response=stored_response()),
+            make_record(stored_response=stored_response(input=b'"second"')),
         ]
     )
     stored = store.load_response("key:1", "resp_1")
@@ -79,7 +79,7 @@ def test_an_id_that_an_upstream_uses_twice_is_the_newest() -> None:
 
 def test_a_deleted_response_is_not_written_again() -> None:
     store.save_response(stored_response(deleted=True))
-    store.write([entry(stored_response=stored_response())])
+    store.write([make_record(stored_response=stored_response())])
     stored = store.load_response("key:1", "resp_1")
     assert stored is not None
     assert stored.deleted
@@ -129,7 +129,7 @@ def test_a_rejected_response_row_does_not_affect_others() -> None:
     bad = stored_response(id="resp_bad", status="x" * 30 + "\0")
     store.write(
         [
-            entry(stored_response=bad),
+            make_record(stored_response=bad),
             LogRecord(id="req_2", started_at=time.time(), stored_response=stored_response()),
         ]
     )

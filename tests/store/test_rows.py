@@ -36,7 +36,7 @@ from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
 from gateway.store import rows
 from gateway.store.bodies import MIN_COMPRESS_BYTES, pack_bodies, unpack_bodies
 from gateway.store.columns import columns, row_of
-from tests.store.factories import STARTED, entry
+from tests.store.factories import STARTED, make_record
 
 pytestmark = pytest.mark.django_db
 
@@ -82,7 +82,7 @@ def ids() -> list[str]:
 
 
 def test_a_record_round_trips() -> None:
-    store.write([entry(**FULL)])
+    store.write([make_record(**FULL)])
     row = RequestLog.objects.get()
     assert {name: getattr(row, name) for name in FULL} == FULL
     assert row.started_at.timestamp() == STARTED
@@ -91,14 +91,14 @@ def test_a_record_round_trips() -> None:
 def test_attempts_and_adaptations_are_stored_as_json() -> None:
     attempt = Attempt(target="a/b", provider="a", model="b", dialect="openai_chat", status=429)
     note = {"field": "top_k", "action": "dropped", "note": "it has no such field"}
-    store.write([entry(attempts=[attempt], adaptations=[note])])
+    store.write([make_record(attempts=[attempt], adaptations=[note])])
     row = RequestLog.objects.get()
     assert row.attempts == [msgspec.to_builtins(attempt)]
     assert row.adaptations == [note]
 
 
 def test_unknown_usage_is_stored_as_null_and_not_zero() -> None:
-    store.write([entry()])
+    store.write([make_record()])
     row = RequestLog.objects.get()
     assert (row.cost_usd, row.input_tokens, row.first_token_ms) == (None, None, None)
 
@@ -109,7 +109,7 @@ def test_an_empty_batch_writes_nothing() -> None:
 
 
 def test_a_replayed_batch_changes_nothing() -> None:
-    batch = [entry(f"req_{n}", bodies=Bodies(client_request=b"{}")) for n in range(5)]
+    batch = [make_record(f"req_{n}", bodies=Bodies(client_request=b"{}")) for n in range(5)]
     store.write(batch)
     store.index_pending()
     store.write(batch)
@@ -120,7 +120,7 @@ def test_a_replayed_batch_changes_nothing() -> None:
 
 
 def test_an_entry_twice_in_one_batch_is_one_row() -> None:
-    store.write([entry("same"), entry("same"), entry("other")])
+    store.write([make_record("same"), make_record("same"), make_record("other")])
     assert ids() == ["same", "other"]
 
 
@@ -129,8 +129,8 @@ def test_a_batch_of_any_size_is_written_completely(size: int) -> None:
     names = [f"req_{n}" for n in range(size)]
     body = {name: Bodies(client_request=name.encode()) for name in names[::2]}
     written_names = names[: size // 3]
-    store.write([entry(name, bodies=body.get(name)) for name in written_names])
-    store.write([entry(name, bodies=body.get(name)) for name in names])
+    store.write([make_record(name, bodies=body.get(name)) for name in written_names])
+    store.write([make_record(name, bodies=body.get(name)) for name in names])
     assert ids() == names
     for row in RequestLog.objects.all():
         assert store.load_bodies(row.pk) == body.get(row.request_id)
@@ -151,13 +151,15 @@ def test_a_batch_of_any_size_is_written_completely(size: int) -> None:
 )
 def test_a_time_is_stored_as_django_stores_it(timestamp: float) -> None:
     started = columns().started
-    time_text = row_of(entry(started_at=timestamp), textual=True)[started]
-    time_value = row_of(entry(started_at=timestamp), textual=False)[started]
+    time_text = row_of(make_record(started_at=timestamp), textual=True)[started]
+    time_value = row_of(make_record(started_at=timestamp), textual=False)[started]
     assert time_text == str(time_value.replace(tzinfo=None))
 
 
 def test_a_client_request_id_used_twice_creates_two_rows() -> None:
-    store.write([entry("mine", started_at=STARTED), entry("mine", started_at=STARTED + 1)])
+    store.write(
+        [make_record("mine", started_at=STARTED), make_record("mine", started_at=STARTED + 1)]
+    )
     assert ids() == ["mine", "mine"]
 
 
@@ -182,8 +184,8 @@ POISON: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("values", POISON.values(), ids=POISON)
 def test_an_invalid_record_is_repaired_without_losing_others(values: dict[str, Any]) -> None:
     others = [f"req_{n}" for n in range(40)]  # more than one statement's
-    batch = [entry(name) for name in others]
-    batch.insert(20, entry("poison", **values))
+    batch = [make_record(name) for name in others]
+    batch.insert(20, make_record("poison", **values))
     store.write(batch)
     assert sorted(ids()) == sorted([*others, "poison"])
     assert sum(row.requests for row in UsageHour.objects.all()) == 41
@@ -193,20 +195,24 @@ def test_an_invalid_record_is_repaired_without_losing_others(values: dict[str, A
 
 def test_an_unstorable_record_does_not_affect_others(caplog: pytest.LogCaptureFixture) -> None:
     is_refused = store.write(
-        [entry("before"), entry("hopeless", adaptations=[object()]), entry("after")]
+        [
+            make_record("before"),
+            make_record("hopeless", adaptations=[object()]),
+            make_record("after"),
+        ]
     )
     assert (ids(), is_refused) == (["before", "after"], 1)
     assert [getattr(record, "request_id", None) for record in caplog.records] == [None, "hopeless"]
 
 
 def test_texts_are_cut_at_their_columns_length() -> None:
-    store.write([entry(requested_model="m" * 500, user_agent="u" * 500)])
+    store.write([make_record(requested_model="m" * 500, user_agent="u" * 500)])
     row = RequestLog.objects.get()
     assert (len(row.requested_model), len(row.user_agent)) == (200, 200)
 
 
 def test_a_cost_too_large_is_unknown() -> None:
-    store.write([entry(cost_usd=Decimal("1e12"))])
+    store.write([make_record(cost_usd=Decimal("1e12"))])
     assert RequestLog.objects.get().cost_usd is None
 
 
@@ -215,7 +221,7 @@ def test_a_failed_write_of_the_log_raises() -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE gateway_requestlog RENAME TO gateway_gone")
     with pytest.raises(DatabaseError):
-        store.write([entry()])
+        store.write([make_record()])
 
 
 class PostgresError(Exception):
@@ -252,7 +258,7 @@ def test_a_row_is_refused_only_for_its_values(
             raise error_class("no") from (PostgresError(sqlstate) if sqlstate else None)
 
     monkeypatch.setattr(rows, "_insert_rows", insert)
-    batch = [entry("poison"), entry("good")]
+    batch = [make_record("poison"), make_record("good")]
     if is_refused:
         assert store.write(batch) == 1
         return
@@ -273,7 +279,7 @@ def bodies_of(size: int) -> Bodies:
 
 @pytest.mark.parametrize("size", [1, MIN_COMPRESS_BYTES * 50], ids=["small", "large"])
 def test_bodies_round_trip(size: int) -> None:
-    store.write([entry(bodies=bodies_of(size))])
+    store.write([make_record(bodies=bodies_of(size))])
     assert store.load_bodies(RequestLog.objects.get().pk) == bodies_of(size)
 
 
@@ -283,7 +289,7 @@ def test_large_bodies_are_compressed() -> None:
 
 
 def test_a_request_without_bodies_has_none() -> None:
-    store.write([entry()])
+    store.write([make_record()])
     assert store.load_bodies(RequestLog.objects.get().pk) is None
 
 
@@ -298,7 +304,7 @@ def test_a_damaged_body_blob_raises_value_error(blob: bytes) -> None:
 
 
 def test_a_lists_page_reads_no_body(django_assert_num_queries: Any) -> None:
-    store.write([entry(f"req_{n}", bodies=Bodies(client_request=b"{}")) for n in range(3)])
+    store.write([make_record(f"req_{n}", bodies=Bodies(client_request=b"{}")) for n in range(3)])
     with django_assert_num_queries(1) as queries:
         list(RequestLog.objects.newest(50))
     assert "blob" not in queries.captured_queries[0]["sql"]
@@ -313,7 +319,7 @@ def test_the_last_use_of_a_key_is_noted_in_steps_of_an_hour() -> None:
     key, _ = store.create_key("a key")
     last_uses = []
     for later in (0, 60, 3700):
-        store.write([entry(f"req_{later}", key_id=key.pk, started_at=STARTED + later)])
+        store.write([make_record(f"req_{later}", key_id=key.pk, started_at=STARTED + later)])
         last_uses.append(last_used_at(key))
     assert last_uses == [STARTED, STARTED, STARTED + 3700]
 
@@ -323,8 +329,8 @@ def test_the_last_use_of_a_key_is_the_latest_of_a_batch() -> None:
     key, _ = store.create_key("a key")
     store.write(
         [
-            entry("req_short", key_id=key.pk, started_at=STARTED + 600),
-            entry("req_long", key_id=key.pk, started_at=STARTED),
+            make_record("req_short", key_id=key.pk, started_at=STARTED + 600),
+            make_record("req_long", key_id=key.pk, started_at=STARTED),
         ]
     )
     assert last_used_at(key) == STARTED + 600
@@ -333,7 +339,7 @@ def test_the_last_use_of_a_key_is_the_latest_of_a_batch() -> None:
 def test_the_last_use_of_a_key_is_no_change_of_the_registry() -> None:
     key, _ = store.create_key("a key")
     before = store.current_version()
-    store.write([entry(key_id=key.pk)])
+    store.write([make_record(key_id=key.pk)])
     assert store.current_version() == before
 
 
@@ -344,7 +350,7 @@ def test_a_writer_thread_writes_beside_a_reader() -> None:
     def work(number: int) -> None:
         try:
             for n in range(5):
-                store.write([entry(f"req_{number}_{n}_{i}") for i in range(20)])
+                store.write([make_record(f"req_{number}_{n}_{i}") for i in range(20)])
                 store.index_pending()
                 store.current_version()
         except BaseException as error:
@@ -366,7 +372,7 @@ def test_a_writer_thread_writes_beside_a_reader() -> None:
 @pytest.mark.bench
 def test_a_row_costs_a_fraction_of_an_orm_save() -> None:
     """20 us on SQLite, 8 us of CPU on PostgreSQL; an ORM save takes 400 us."""
-    batch = [[entry(f"req_{n}_{i}", **FULL) for i in range(500)] for n in range(10)]
+    batch = [[make_record(f"req_{n}_{i}", **FULL) for i in range(500)] for n in range(10)]
     started = time.process_time()
     for part in batch:
         store.write(part)

@@ -13,7 +13,7 @@ from gateway.models import RequestBody, RequestLog, RequestText, UnindexedReques
 from gateway.relay.exchange.log_record import Bodies
 from gateway.store.search import MAX_DIRECT_BYTES
 from gateway.store.search_text import MAX_CHARS, search_text
-from tests.store.factories import STARTED, bodies, entry, logged_exchange
+from tests.store.factories import STARTED, bodies, logged_exchange, make_record
 
 pytestmark = pytest.mark.django_db
 # A prompt with it is indexed later than its row.
@@ -25,8 +25,8 @@ def matching_ids(text: str) -> list[str]:
     return [row.request_id for row in rows]
 
 
-def log(*entries: Any) -> None:
-    store.write(list(entries))
+def log(*records: Any) -> None:
+    store.write(list(records))
     store.index_pending()
 
 
@@ -111,7 +111,7 @@ def test_the_text_of_stream_chunks_is_joined_for_search() -> None:
         b'data: {"choices":[{"delta":{"content":"ordinary thing"}}]}\n\n'
         b"data: [DONE]\n\n"
     )
-    log(entry("it", bodies=bodies({"messages": []}, stream)))
+    log(make_record("it", bodies=bodies({"messages": []}, stream)))
     assert matching_ids('"extraordinary thing"') == ["it"]
 
 
@@ -120,38 +120,38 @@ def test_arguments_of_a_streamed_call_are_found() -> None:
         b'event: content_block_delta\ndata: {"delta":{"type":"input_json_delta","partial_json":"{\\"ci"}}\n\n'
         b'event: content_block_delta\ndata: {"delta":{"partial_json":"ty\\": \\"Reykjavik\\"}"}}\n\n'
     )
-    log(entry("it", bodies=bodies({"messages": []}, stream)))
+    log(make_record("it", bodies=bodies({"messages": []}, stream)))
     assert matching_ids("city reykjavik") == ["it"]
 
 
 def test_text_split_across_json_lines_is_found() -> None:
     """Ollama's streams are JSON lines."""
     lines = b'{"message":{"content":"Caf\\u00e9 Reyk"}}\n{"message":{"content":"javik"}}\n'
-    log(entry("it", bodies=Bodies(client_response=lines)))
+    log(make_record("it", bodies=Bodies(client_response=lines)))
     assert matching_ids("caf\u00e9 reykjavik") == ["it"]
 
 
 def test_the_texts_of_a_truncated_response_are_not_joined() -> None:
     truncated = b'{"content":[{"text":"first"},{"text":"second"},{"te'
-    log(entry("it", bodies=Bodies(client_response=truncated)))
+    log(make_record("it", bodies=Bodies(client_response=truncated)))
     assert matching_ids("first second") == ["it"]
 
 
 def test_a_passed_through_response_is_found() -> None:
     passed = Bodies(upstream_response=b'{"content":[{"text":"verbatim"}]}', same_response=True)
-    log(entry("it", bodies=passed))
+    log(make_record("it", bodies=passed))
     assert matching_ids("verbatim") == ["it"]
 
 
 def test_an_error_is_found_without_bodies() -> None:
-    log(entry("it", error="the upstream said: quota exhausted"), entry("other"))
+    log(make_record("it", error="the upstream said: quota exhausted"), make_record("other"))
     assert matching_ids("quota") == ["it"]
     assert RequestText.objects.count() == 1
 
 
 def test_a_body_that_is_no_json_is_found_by_its_end() -> None:
     cut = b'{"messages":[{"content":"' + b"filler " * 20_000 + b"needle"
-    log(entry("it", bodies=Bodies(client_request=cut)))
+    log(make_record("it", bodies=Bodies(client_request=cut)))
     assert matching_ids("needle") == ["it"]
 
 

@@ -17,7 +17,7 @@ from gateway.accounting.spend import parse_period, render_csv, spend
 from gateway.models import ApiKey, Team
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.routing.limits import UNITS
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +39,7 @@ def log_record(id: str, *, hour: int = 1, **values: Any) -> LogRecord:
         "cost_usd": Decimal("0.1"),
         "charged_usd": Decimal("0.12"),
     }
-    return entry(id, **(fields | values))
+    return make_record(id, **(fields | values))
 
 
 def test_costs_and_charges_are_added_exactly_by_day_and_team() -> None:

@@ -26,7 +26,7 @@ from gateway.models import (
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.store import usage
 from gateway.usage_querysets import Totals, bucket_of, quantile
-from tests.store.factories import STARTED, entry
+from tests.store.factories import STARTED, make_record
 
 pytestmark = pytest.mark.django_db
 
@@ -52,7 +52,7 @@ def answered_record(id: str = "req_1", **values: Any) -> LogRecord:
         "duration_ms": 2000.0,
         "attempts": [failed_attempt()],
     }
-    return entry(id, **(fields | values))
+    return make_record(id, **(fields | values))
 
 
 def totals() -> Totals:
@@ -154,7 +154,7 @@ def test_an_unknown_price_is_unknown_and_not_zero() -> None:
 
 
 def test_a_request_that_failed_before_any_token_has_no_price_to_know() -> None:
-    store.write([entry(outcome="error", provider="openai", model="gpt-5")])
+    store.write([make_record(outcome="error", provider="openai", model="gpt-5")])
     assert (totals().unpriced_requests, totals().cost, totals().errors) == (0, 0, 1)
 
 

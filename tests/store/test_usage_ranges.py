@@ -30,7 +30,7 @@ from gateway.models import (
 from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt, LogRecord
 from gateway.store import usage
 from gateway.usage_querysets import UNITS, Totals, sum_totals
-from tests.store.factories import entry
+from tests.store.factories import make_record
 
 pytestmark = pytest.mark.django_db
 
@@ -58,7 +58,7 @@ def request_of(rng: random.Random, id: str, started: dt.datetime) -> LogRecord:
         midnight = started.replace(hour=0, minute=0, second=0, microsecond=0)
         started = midnight + dt.timedelta(seconds=rng.choice(NEAR_MIDNIGHT))
     is_check = rng.random() < 0.1
-    return entry(
+    return make_record(
         id,
         started_at=started.timestamp(),
         key_id=0 if is_check else rng.choice((None, 1, 2)),

@@ -75,7 +75,7 @@ async def test_a_request_has_a_span_with_a_child_for_each_attempt(
         assert reply.status == 200
         request, first, second = await spans_of(gw, collector, 3)
         traceparents = [upstream.headers["traceparent"] for upstream in gw.upstreams.requests]
-        row = await gw.entry()
+        row = await gw.record()
     trace_id, parent_id = PARENT.split("-")
     assert {span.trace_id.hex() for span in collector.spans} == {trace_id}
     assert request.parent_span_id.hex() == parent_id
@@ -134,7 +134,7 @@ async def test_spans_are_sampled_by_ratio_and_parent(
     start = lambda: telemetry(**options)  # noqa: E731
     async with gateway(tmp_path, registry, start_telemetry=start, one=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", CHAT, headers=headers)
-        row = await gw.entry()
+        row = await gw.record()
         sent_headers = gw.upstreams.requests[0].headers
     # Closing the gateway has exported all that was queued.
     assert bool(collector.spans) is bool(contexts) is exported

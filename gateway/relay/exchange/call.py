@@ -453,7 +453,6 @@ class Call:
         "cache_lookup",
         "claim_win",
         "detached",
-        "entry",
         "error",
         "exchange",
         "fetched_media",
@@ -462,6 +461,7 @@ class Call:
         "limit_headers",
         "limits_reserved",
         "outcome",
+        "record",
         "recorder",
         "reservations",
         "state_rejected_by",
@@ -476,7 +476,7 @@ class Call:
         self.error: Error | None = None
         self.outcome = "ok"
         self.upstream_wait_s = 0.0
-        self.entry: LogRecord | None = None
+        self.record: LogRecord | None = None
         self.limits_reserved = False
         self.reservations: list[Reservation] = []
         self.limit_headers: list[Header] = []
@@ -502,7 +502,7 @@ class Call:
         """Continue with the results of a fork."""
         self.exchange, self.guard = fork.exchange, fork.guard
         self.attempt, self.attempts, self.recorder = fork.attempt, fork.attempts, fork.recorder
-        self.error, self.outcome, self.entry = fork.error, fork.outcome, fork.entry
+        self.error, self.outcome, self.record = fork.error, fork.outcome, fork.record
         self.reservations, self.hedge_loss = fork.reservations, fork.hedge_loss
         self.upstream_wait_s = fork.upstream_wait_s
         self.state_rejected_by = fork.state_rejected_by

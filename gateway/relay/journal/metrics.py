@@ -360,8 +360,8 @@ class Metrics:
     def _observe_times(self, group: RequestGroup, records: list[LogRecord]) -> None:
         *target_labels, _, stream, _ = group
         # Requests of a batch have no times.
-        timed_records = [entry for entry in records if entry.duration_ms]
-        durations = [entry.duration_ms / 1000 for entry in timed_records]
+        timed_records = [record for record in records if record.duration_ms]
+        durations = [record.duration_ms / 1000 for record in timed_records]
         first_token_times = [
             e.first_token_ms / 1000 for e in timed_records if e.first_token_ms is not None
         ]

@@ -267,8 +267,8 @@ async def settle_batch(
     if len(runtime.settled_batches) >= _MAX_REMEMBERED:
         runtime.settled_batches.clear()
     runtime.settled_batches.add((provider.name, batch))
-    for entry in written_records:
-        runtime.metrics.record(entry)
+    for record in written_records:
+        runtime.metrics.record(record)
     if written_records:
         runtime.registry.sync_spend_soon()
 

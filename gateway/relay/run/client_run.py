@@ -121,7 +121,7 @@ class _FanOut:
             self._record_stop(part_call, client)
             raise
         finally:
-            if part_call.entry is None:
+            if part_call.record is None:
                 settle(self.runtime, part_call, client)
             self.call.attempts += part_call.attempts
             self.call.attempt.adaptations = part_call.attempt.adaptations

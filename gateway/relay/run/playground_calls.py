@@ -49,7 +49,7 @@ class CallListener(Protocol):
     def on_bytes(self, data: bytes) -> None:
         """Bytes as a client of the dialect would receive them."""
 
-    def on_settled(self, entry: LogRecord) -> None:
+    def on_settled(self, record: LogRecord) -> None:
         """The call has ended and is in the log, also if it was cancelled."""
 
 
@@ -60,7 +60,7 @@ class _NullListener:
 
     def on_bytes(self, data: bytes) -> None: ...
 
-    def on_settled(self, entry: LogRecord) -> None: ...
+    def on_settled(self, record: LogRecord) -> None: ...
 
 
 class _Tap(UsageTap):
@@ -120,10 +120,10 @@ async def run_playground_call(
     try:
         await _serve(runtime, call, client, key_id)
     finally:
-        if call.entry is not None:
-            call_listener.on_settled(call.entry)
-    assert call.entry is not None
-    return call.entry
+        if call.record is not None:
+            call_listener.on_settled(call.record)
+    assert call.record is not None
+    return call.record
 
 
 def _create_call(runtime: Runtime, dialect: str, headers: dict[str, str], session: str) -> Call:

@@ -278,7 +278,7 @@ class _Session:
     def record(self) -> None:
         """Record usage and sizes for the log record, unless it was written."""
         call = self.call
-        if call.entry is not None:
+        if call.record is not None:
             return
         state = call.exchange.passthrough_state
         assert state is not None

@@ -365,10 +365,10 @@ def _has_state(call: Call) -> bool:
 def _cached_response(call: Call, body: bytes, ttl_s: int) -> CachedResponse | None:
     """The cacheable response of a call; None if it must not be reused."""
     exchange = call.exchange
-    entry, target = call.entry, call.attempt.target
-    if entry is None or target is None or entry.outcome != "ok" or call.error is not None:
+    record, target = call.record, call.attempt.target
+    if record is None or target is None or record.outcome != "ok" or call.error is not None:
         return None
-    if exchange.verb == "generate" and entry.finish not in CACHEABLE_FINISHES:
+    if exchange.verb == "generate" and record.finish not in CACHEABLE_FINISHES:
         return None
     now = time.time()
     return CachedResponse(
@@ -380,13 +380,13 @@ def _cached_response(call: Call, body: bytes, ttl_s: int) -> CachedResponse | No
         created_at=now,
         expires_at=now + ttl_s,
         label=target.model.label,
-        provider=entry.provider,
-        model=entry.model,
-        upstream_dialect=entry.upstream_dialect,
-        finish=entry.finish,
-        tokens={name: getattr(entry, name) for name in _TOKENS},
-        usage_source=entry.usage_source,
-        cost_usd=entry.cost_usd,
+        provider=record.provider,
+        model=record.model,
+        upstream_dialect=record.upstream_dialect,
+        finish=record.finish,
+        tokens={name: getattr(record, name) for name in _TOKENS},
+        usage_source=record.usage_source,
+        cost_usd=record.cost_usd,
         adaptations=list(call.attempt.adaptations),
     )
 

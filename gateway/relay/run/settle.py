@@ -85,79 +85,79 @@ _BILLED_VERBS = frozenset({"generate", "embed"})
 def settle(runtime: Runtime, call: Call, client: Client) -> None:
     """Write the request's log record; a second call does nothing."""
     exchange = call.exchange
-    if call.entry is not None:
+    if call.record is not None:
         return
     if call.claim_win is not None:
         call.claim_win()
     now = time.perf_counter()
-    entry = call.entry = _log_record(call, client, now)
+    record = call.record = _log_record(call, client, now)
     if exchange.verb in _BILLED_VERBS and call.attempt.tap.started:
         tap = call.attempt.tap
-        usage, entry.usage_source = tap.usage, REPORTED
+        usage, record.usage_source = tap.usage, REPORTED
         if usage is None or usage.estimated or not tap.has_all_counts or tap.finish is None:
-            usage, entry.usage_source = usage_of(call)
-        entry.input_tokens, entry.output_tokens = usage.input, usage.output
-        entry.cache_read_tokens, entry.cache_write_tokens = usage.cache_read, usage.cache_write
-        entry.reasoning_tokens = usage.reasoning
+            usage, record.usage_source = usage_of(call)
+        record.input_tokens, record.output_tokens = usage.input, usage.output
+        record.cache_read_tokens, record.cache_write_tokens = usage.cache_read, usage.cache_write
+        record.reasoning_tokens = usage.reasoning
         if ITERATIONS in usage.native:
-            _add_iterations(entry, usage)
+            _add_iterations(record, usage)
         if call.attempt.target is not None:
-            entry.cost_usd, entry.price_source, entry.service_tier = price_usage(call, usage)
+            record.cost_usd, record.price_source, record.service_tier = price_usage(call, usage)
     if exchange.passthrough_state is not None:
-        _bill_passthrough(entry, call, exchange.passthrough_state)
+        _bill_passthrough(record, call, exchange.passthrough_state)
     cache_lookup = call.cache_lookup
     if cache_lookup is not None:
-        cache_lookup.update_log_record(entry)
-    entry.charged_usd = entry.cost_usd
+        cache_lookup.update_log_record(record)
+    record.charged_usd = record.cost_usd
     if exchange.snapshot.has_markups:
-        entry.charged_usd = charge_of_call(call, entry.cost_usd)
-    if entry.charged_usd is not None and not client.started:
+        record.charged_usd = charge_of_call(call, record.cost_usd)
+    if record.charged_usd is not None and not client.started:
         # A stream's headers are sent long before its cost is known.
-        amount = format(entry.charged_usd, "f").encode()
+        amount = format(record.charged_usd, "f").encode()
         client.headers = [*client.headers, *((name, amount) for name in _COST_HEADERS)]
     if not exchange.shadow_of:
-        _attribute(entry, exchange)
+        _attribute(record, exchange)
     if call.reservations:
         from_cache = cache_lookup is not None and cache_lookup.cached is not None
-        used_tokens = 0 if from_cache else _total_tokens(entry)
-        runtime.limiter.settle(call, used_tokens, units(entry.charged_usd), call.hedge_loss)
+        used_tokens = 0 if from_cache else _total_tokens(record)
+        runtime.limiter.settle(call, used_tokens, units(record.charged_usd), call.hedge_loss)
     if call.attempts and call.attempts[-1].ended_ms is None:
-        call.attempts[-1].ended_ms = entry.duration_ms
+        call.attempts[-1].ended_ms = record.duration_ms
     if call.recorder.masks:
-        _mask_errors(entry, call.recorder.masks)
+        _mask_errors(record, call.recorder.masks)
     if exchange.route is None:
-        _clean_rejected_model(entry, exchange.snapshot.masks)
-    entry.bodies = call.recorder.bodies(
+        _clean_rejected_model(record, exchange.snapshot.masks)
+    record.bodies = call.recorder.bodies(
         exchange.headers,
         client.headers,
         stream=exchange.stream and client.status == 200,
     )
-    if entry.bodies is None:
+    if record.bodies is None:
         # Recording starts when the key and the route are known, which can disable it.
-        entry.bodies_omitted = "off" if call.recorder.started or call.attempts else "rejected"
+        record.bodies_omitted = "off" if call.recorder.started or call.attempts else "rejected"
     if (
         exchange.store_policy is not None
-        and (stored_response := store_policy.response_to_store(call, entry)) is not None
+        and (stored_response := store_policy.response_to_store(call, record)) is not None
     ):
-        entry.stored_response = stored_response
+        record.stored_response = stored_response
         runtime.responses.add_pending(stored_response)
     if call.guard is not None:
-        entry.guardrails = call.guard.results
+        record.guardrails = call.guard.results
     trace = exchange.trace
     if trace is not None:
-        entry.trace_id, entry.span_id = trace.trace_id, trace.span_id
-        entry.parent_span_id = trace.parent_span_id
+        record.trace_id, record.span_id = trace.trace_id, trace.span_id
+        record.parent_span_id = trace.parent_span_id
     elif "traceparent" in exchange.headers:
-        entry.trace_id, entry.parent_span_id = client_trace(exchange.headers)
-    runtime.journal.append(entry)
-    runtime.metrics.record(entry)
+        record.trace_id, record.parent_span_id = client_trace(exchange.headers)
+    runtime.journal.append(record)
+    runtime.metrics.record(record)
     if runtime.telemetry is not None and (trace is not None or exchange.unsampled_traceparent):
-        runtime.telemetry.export(entry, sampled=trace is not None)
+        runtime.telemetry.export(record, sampled=trace is not None)
 
 
-def _total_tokens(entry: LogRecord) -> int:
+def _total_tokens(record: LogRecord) -> int:
     """All tokens of prompt and response, as far as known."""
-    return max(entry.prompt_tokens or 0, 0) + max(entry.output_tokens or 0, 0)
+    return max(record.prompt_tokens or 0, 0) + max(record.output_tokens or 0, 0)
 
 
 def _log_record(call: Call, client: Client, now: float) -> LogRecord:
@@ -174,7 +174,7 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
             upstream_dialect = last_attempt.dialect
     own_s = (now if first_byte_at is None else first_byte_at) - started - call.upstream_wait_s
     # Most fields at once: setting them later, one by one, takes longer.
-    entry = LogRecord(
+    record = LogRecord(
         id=exchange.id,
         started_at=exchange.started_at,
         client_request_id=exchange.client_request_id,
@@ -206,47 +206,47 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
         shadow_of=exchange.shadow_of,
     )
     if tap.first_token_at is not None:
-        entry.first_token_ms = milliseconds(tap.first_token_at - started)
+        record.first_token_ms = milliseconds(tap.first_token_at - started)
     if client.chunks > 1 and first_byte_at is not None:
         # The mean time between the chunks of a stream.
-        entry.chunk_gap_ms = (client.sent_at - first_byte_at) * 1000 / (client.chunks - 1)
+        record.chunk_gap_ms = (client.sent_at - first_byte_at) * 1000 / (client.chunks - 1)
     if error is not None:
-        entry.outcome = "error" if call.outcome == "ok" else call.outcome
-        entry.error_kind, entry.error = error.kind, error.message[:2000]
+        record.outcome = "error" if call.outcome == "ok" else call.outcome
+        record.error_kind, record.error = error.kind, error.message[:2000]
     if exchange.response_id:
-        entry.response_id = f"resp_{exchange.response_id}"
-    return entry
+        record.response_id = f"resp_{exchange.response_id}"
+    return record
 
 
-def _attribute(entry: LogRecord, exchange: Exchange) -> None:
+def _attribute(record: LogRecord, exchange: Exchange) -> None:
     """Record the session, the end user and the tags of a request."""
     snapshot = exchange.snapshot
     header_names = attribution_headers(snapshot.end_user_headers, snapshot.tag_headers)
     if not (
         ATTRIBUTION_FIELDS.isdisjoint(exchange.fields) and header_names.isdisjoint(exchange.headers)
     ):
-        entry.session, entry.end_user = session_header(exchange), end_user_of(exchange)
-        entry.tags = sorted(tags_of(exchange))
+        record.session, record.end_user = session_header(exchange), end_user_of(exchange)
+        record.tags = sorted(tags_of(exchange))
     elif exchange.key is not None and exchange.key.tags:
-        entry.tags = sorted(exchange.key.tags)
+        record.tags = sorted(exchange.key.tags)
     if exchange.prompt_tag:
-        entry.tags = [*entry.tags, exchange.prompt_tag]
+        record.tags = [*record.tags, exchange.prompt_tag]
 
 
-def _mask_errors(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
+def _mask_errors(record: LogRecord, masks: tuple[Mask, ...]) -> None:
     """Mask error messages like bodies: they may repeat what the client sent."""
-    entry.error = mask_text(entry.error, masks)
-    for attempt in entry.attempts:
+    record.error = mask_text(record.error, masks)
+    for attempt in record.attempts:
         if attempt.error:
             attempt.error = mask_text(attempt.error, masks)
 
 
-def _clean_rejected_model(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
+def _clean_rejected_model(record: LogRecord, masks: tuple[Mask, ...]) -> None:
     """Shorten the model of a request without a route, and mask keys, which clients send as one."""
-    entry.requested_model = entry.requested_model[: model_names.MAX_LENGTH]
+    record.requested_model = record.requested_model[: model_names.MAX_LENGTH]
     for name in ("requested_model", "error"):
-        text = getattr(entry, name).encode(errors="replace")
-        setattr(entry, name, mask_secrets(text, masks).decode(errors="replace"))
+        text = getattr(record, name).encode(errors="replace")
+        setattr(record, name, mask_secrets(text, masks).decode(errors="replace"))
 
 
 def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
@@ -288,13 +288,13 @@ def extra_cost(model: Model, usage: Usage, price: Price) -> Decimal:
     return usd
 
 
-def _add_iterations(entry: LogRecord, usage: Usage) -> None:
+def _add_iterations(record: LogRecord, usage: Usage) -> None:
     """Add the tokens of iterations that the usage does not include."""
     for _, extra in separate_iterations(usage):
-        entry.input_tokens = (entry.input_tokens or 0) + (extra.input or 0)
-        entry.output_tokens = (entry.output_tokens or 0) + (extra.output or 0)
-        entry.cache_read_tokens = (entry.cache_read_tokens or 0) + (extra.cache_read or 0)
-        entry.cache_write_tokens = (entry.cache_write_tokens or 0) + (extra.cache_write or 0)
+        record.input_tokens = (record.input_tokens or 0) + (extra.input or 0)
+        record.output_tokens = (record.output_tokens or 0) + (extra.output or 0)
+        record.cache_read_tokens = (record.cache_read_tokens or 0) + (extra.cache_read or 0)
+        record.cache_write_tokens = (record.cache_write_tokens or 0) + (extra.cache_write or 0)
 
 
 def billed_tier(call: Call, usage: Usage, reported_tier: str | None) -> str | None:
@@ -354,20 +354,20 @@ def charge_of_call(call: Call, usd: Decimal | None) -> Decimal | None:
     )
 
 
-def _bill_passthrough(entry: LogRecord, call: Call, state: PassthroughState) -> None:
+def _bill_passthrough(record: LogRecord, call: Call, state: PassthroughState) -> None:
     """Record tokens and cost as the response reports them; nothing is estimated."""
-    if entry.attempts and entry.attempts[-1].skipped is None:
-        entry.attempts[-1].sent_bytes = state.sent_bytes
+    if record.attempts and record.attempts[-1].skipped is None:
+        record.attempts[-1].sent_bytes = state.sent_bytes
     amounts = state.usage
     if amounts is None or call.attempt.target is None:
         return
     if amounts.usage is not None:
-        entry.input_tokens, entry.output_tokens = amounts.usage.input, amounts.usage.output
-        entry.cache_read_tokens = amounts.usage.cache_read
-        entry.usage_source = REPORTED
+        record.input_tokens, record.output_tokens = amounts.usage.input, amounts.usage.output
+        record.cache_read_tokens = amounts.usage.cache_read
+        record.usage_source = REPORTED
     model = call.attempt.target.model
     unit_price = unit_price_for(model.provider.preset, model.name)
-    entry.cost_usd, entry.price_source = passthrough_cost(amounts, model.price, unit_price)
+    record.cost_usd, record.price_source = passthrough_cost(amounts, model.price, unit_price)
 
 
 # --- serving a call to its end ----------------------------------------------------------
@@ -409,7 +409,7 @@ async def serve_call(
         await fail(GatewayError(Error(kind="upstream_error", message=message)))
     finally:
         deadlines.close()
-        if call.entry is None and not call.detached:
+        if call.record is None and not call.detached:
             settle(runtime, call, client)
 
 

@@ -284,7 +284,7 @@ class _ClientStream:
         self.pinger = self.loop.call_later(PING_S, self._ping)
         quiet = now - self.client.sent_at >= PING_S - 0.5
         keepalive = self.call.exchange.dialect.keepalive
-        if quiet and keepalive and self.call.entry is None:
+        if quiet and keepalive and self.call.record is None:
             started = self.client.started
             ping = self.client.write(keepalive) if started else self._send_early_ping(keepalive)
             task = self.loop.create_task(ping)

@@ -243,10 +243,10 @@ class LoggedGateway:
 
     async def settle(self) -> None:
         """Wait for the log and fill in the rows."""
-        for entry in await self._live.rows(len(self._waiting)):
-            row = self._waiting[entry.id]
+        for record in await self._live.rows(len(self._waiting)):
+            row = self._waiting[record.id]
             for name in LogRecord.__struct_fields__:
-                setattr(row, name, getattr(entry, name))
+                setattr(row, name, getattr(record, name))
 
 
 async def _cell(
@@ -282,7 +282,7 @@ async def _turn(
     fake = providers.fakes[host]
     fake.requests.clear()
     providers.replies.pop(host, None)
-    reply, entry = await log.post(client, host, feature_request)
+    reply, record = await log.post(client, host, feature_request)
     response = None
     if reply.status == 200:
         reader = READERS[client.name]
@@ -295,7 +295,7 @@ async def _turn(
         upstream_request=_without_backslashes(fake.requests[-1].raw) if fake.requests else b"",
         upstream_response=providers.replies.get(host, b""),
         response=response,
-        logged=entry,
+        logged=record,
     )
 
 
@@ -306,7 +306,7 @@ def _without_backslashes(raw: bytes) -> bytes:
 
 async def _failure(log: LoggedGateway, client: Client, upstream: Upstream, part: str) -> Failure:
     feature_request = FeatureRequest(user="hello", stream=part.startswith("break"))
-    reply, entry = await log.post(client, host_of(upstream, part), feature_request)
+    reply, record = await log.post(client, host_of(upstream, part), feature_request)
     kind = part.partition("-")[2] if part.startswith("error") else part
     return Failure(
         client=client.name,
@@ -315,5 +315,5 @@ async def _failure(log: LoggedGateway, client: Client, upstream: Upstream, part:
         status=reply.status,
         reply=reply.body,
         headers=reply.headers,
-        logged=entry,
+        logged=record,
     )
