@@ -45,7 +45,7 @@ from gateway.framing.headers import JSON_HEADER
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, Receive, Send, stop_error
 from gateway.relay.exchange.trace import sample_trace
-from gateway.relay.run import litellm_fields, response_cache, store_policy
+from gateway.relay.run import litellm_fields, response_cache, response_state
 from gateway.relay.run.client_run import run_with_features
 from gateway.relay.run.count_tokens import answer_token_count
 from gateway.relay.run.form_guardrails import guard_form
@@ -276,7 +276,7 @@ async def _admit_and_run(
             exchange.plan = await offload.run(size, exchange.dialect.plan_request, exchange.fields)
     deadlines.listen_for_disconnect(receive)
     if exchange.dialect.parse_continuation is not None:
-        await store_policy.load_state(runtime, call)
+        await response_state.load_state(runtime, call)
         if exchange.store_policy is not None and exchange.store_policy.background:
             await responses.start_background_response(runtime, call, client)
             return

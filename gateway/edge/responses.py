@@ -43,7 +43,7 @@ from gateway.relay.run import background
 from gateway.relay.run.background import BackgroundJob
 from gateway.relay.run.client_run import run_with_features
 from gateway.relay.run.reply import id_headers, stream_headers
-from gateway.relay.run.store_policy import delete_upstream, owner_of
+from gateway.relay.run.response_state import delete_upstream, owner_of
 from gateway.relay.run.stream import PING_S
 from gateway.relay.runtime import Runtime
 from gateway.relay.state.responses import HEARTBEAT_TIMEOUT_S, MAX_CLOCK_SKEW_S

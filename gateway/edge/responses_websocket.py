@@ -42,7 +42,7 @@ from gateway.framing.sse import Decoder
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Client, Receive, Send
 from gateway.relay.exchange.stored_response import StoredResponse
-from gateway.relay.run.store_policy import new_response_id, owner_of
+from gateway.relay.run.response_state import new_response_id, owner_of
 from gateway.relay.runtime import LazyRuntime, Runtime
 
 Scope = dict[str, Any]

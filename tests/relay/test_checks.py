@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from gateway.relay.run import health_checks
-from gateway.relay.run.health_checks import HealthChecks, check, due_checks
+from gateway.relay.run.health_checks import HealthChecks, check, target_checks
 from tests.relay.harness import Gateway, completion, gateway, provider, refusal, route, snapshot
 
 A, B = provider("a"), provider("b", "anthropic_messages")
@@ -21,11 +21,11 @@ def registry(**changes: Any) -> Any:
 
 
 def test_no_target_is_checked_unless_a_route_enables_it() -> None:
-    assert due_checks(registry()) == {}
+    assert target_checks(registry()) == {}
 
 
 def test_a_target_of_two_routes_is_checked_at_the_shorter_interval() -> None:
-    actual_due_checks = due_checks(
+    actual_due_checks = target_checks(
         snapshot(
             route("slow", A, health_check_interval_s=60),
             route("quick", A, health_check_interval_s=20),
@@ -35,7 +35,7 @@ def test_a_target_of_two_routes_is_checked_at_the_shorter_interval() -> None:
 
 
 async def run_due_checks(live: Gateway) -> None:
-    (due,) = due_checks(live.runtime.snapshot).values()
+    (due,) = target_checks(live.runtime.snapshot).values()
     await check(live.runtime, due.route, due.target)
 
 

@@ -14,7 +14,7 @@ from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.relay.run.playground_calls import run_playground_call
-from gateway.relay.run.store_policy import mask_stored_response
+from gateway.relay.run.response_state import mask_stored_response
 from tests.each import each
 from tests.relay.harness import (
     DONE,

@@ -66,7 +66,7 @@ STATE_FIELDS = frozenset(
 )
 
 
-class KeyScope:
+class CacheKeyScope:
     """The base of keys: who may share a response, keyed with the installation's secret."""
 
     __slots__ = ("_fingerprint_hash", "_hash")
@@ -91,22 +91,22 @@ class KeyScope:
         return digest.hexdigest()
 
 
-class KeyScopes:
+class CacheKeyScopes:
     """The key scopes of one installation, for the routes of one snapshot."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = hashlib.blake2b(secret, digest_size=32, person=b"answer cache").digest()
         self._snapshot: Snapshot | None = None
-        self._scopes: dict[tuple[str, ...], KeyScope] = {}
+        self._scopes: dict[tuple[str, ...], CacheKeyScope] = {}
         # By route, guardrails (a request can add some), key and namespace, for calls whose tags do
         # not matter.
-        self._untagged_scopes: dict[tuple[str, tuple[str, ...], int, str], KeyScope] = {}
+        self._untagged_scopes: dict[tuple[str, tuple[str, ...], int, str], CacheKeyScope] = {}
         # Route name -> whether the route selects targets by tags.
         self._tagged_routes: dict[str, bool] = {}
 
     def for_call(
         self, exchange: Exchange, route: Route, policy: CachePolicy, namespace: str
-    ) -> KeyScope:
+    ) -> CacheKeyScope:
         """The key scope of a call."""
         if exchange.snapshot is not self._snapshot:
             self._use_snapshot(exchange.snapshot)
@@ -132,7 +132,7 @@ class KeyScopes:
                 route.cache_generation,
                 _route_config(exchange.snapshot, route),
             ]
-            key_scope = self._scopes[name] = KeyScope(self._secret, scope)
+            key_scope = self._scopes[name] = CacheKeyScope(self._secret, scope)
         if key_id and not selects_by_tags:
             self._untagged_scopes[untagged_name] = key_scope
         return key_scope
@@ -187,7 +187,7 @@ def _target_config(target: Target) -> list[Any]:
     return [target.model.label, provider.dialect, provider.base_url, edits, provider.drop_params]
 
 
-def body_key(key_scope: KeyScope, exchange: Exchange) -> bytes:
+def body_key(key_scope: CacheKeyScope, exchange: Exchange) -> bytes:
     """The digest of the raw body, independent of the order of its fields."""
     parts = [exchange.dialect.name.encode(), exchange.verb.encode(), exchange.endpoint.encode()]
     parts.append(b"stream" if exchange.stream else b"whole")
@@ -225,7 +225,7 @@ def canonical_request(exchange: Exchange) -> Request | None:
 
 
 def build_key(
-    key_scope: KeyScope, exchange: Exchange, request: Request | None, body: bytes = b""
+    key_scope: CacheKeyScope, exchange: Exchange, request: Request | None, body: bytes = b""
 ) -> str:
     """The key of a request; `body` is its body key, if it is already known."""
     if request is None or _is_dialect_specific(request):
@@ -324,7 +324,7 @@ def _encode_value(value: Any) -> bytes:
     return msgspec.json.encode(value, order="deterministic")
 
 
-def context_key(key_scope: KeyScope, request: Request) -> tuple[bytes, str] | None:
+def context_key(key_scope: CacheKeyScope, request: Request) -> tuple[bytes, str] | None:
     """The digest of a prompt's context, and its last text; None if it is not text only.
 
     Prompts are compared by their last text, and only if everything else is equal:

@@ -14,7 +14,7 @@ from gateway.relay.cache.backend import (
     DatabaseBackend,
     RedisBackend,
 )
-from gateway.relay.cache.key import KeyScopes
+from gateway.relay.cache.key import CacheKeyScopes
 from gateway.relay.cache.memory import MemoryCache
 from gateway.relay.cache.semantic import SemanticIndex
 from gateway.relay.exchange.cached_response import CachedResponse, pack, unpack
@@ -38,7 +38,7 @@ class CacheStore:
     """
 
     def __init__(self, secret: bytes, memory_bytes: int, backend: CacheBackend | None) -> None:
-        self.key_scopes = KeyScopes(secret)
+        self.key_scopes = CacheKeyScopes(secret)
         self.memory = MemoryCache(memory_bytes)
         self.semantic_index = SemanticIndex()
         self.backend = backend

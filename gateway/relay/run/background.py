@@ -31,8 +31,8 @@ from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange
 from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.relay.run.pipeline import RunCall
 from gateway.relay.run.reply import response_context
+from gateway.relay.run.response_state import ADMIN, MAX_STORED_BYTES, OPEN, mask_stored_response
 from gateway.relay.run.settle import CLIENT_GONE, serve_call, settle
-from gateway.relay.run.store_policy import ADMIN, MAX_STORED_BYTES, OPEN, mask_stored_response
 from gateway.relay.state.responses import HEARTBEAT_S
 
 if TYPE_CHECKING:

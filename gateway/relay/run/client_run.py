@@ -20,8 +20,8 @@ from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, Heade
 from gateway.relay.run import shadow
 from gateway.relay.run.pipeline import RunResult, run
 from gateway.relay.run.reply import decode, id_headers
+from gateway.relay.run.response_state import recover_missing_state
 from gateway.relay.run.settle import CLIENT_GONE, record_failure, settle
-from gateway.relay.run.store_policy import recover_missing_state
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime

@@ -32,7 +32,7 @@ MAX_PARALLEL_CHECKS = 4
 _PROMPT = "Say the word hello."
 
 
-class DueCheck(msgspec.Struct, frozen=True):
+class TargetCheck(msgspec.Struct, frozen=True):
     """A target to check every `interval_s` seconds, on a route."""
 
     target: Target
@@ -40,9 +40,9 @@ class DueCheck(msgspec.Struct, frozen=True):
     interval_s: float
 
 
-def due_checks(snapshot: Snapshot) -> dict[str, DueCheck]:
+def target_checks(snapshot: Snapshot) -> dict[str, TargetCheck]:
     """The targets to check, by `provider/model`, each at the shortest interval of its routes."""
-    checks: dict[str, DueCheck] = {}
+    checks: dict[str, TargetCheck] = {}
     for route in snapshot.routes.values():
         if route.health_check_interval_s is None:
             continue
@@ -53,7 +53,7 @@ def due_checks(snapshot: Snapshot) -> dict[str, DueCheck]:
             if "*" not in label and (
                 old_check is None or route.health_check_interval_s < old_check.interval_s
             ):
-                checks[label] = DueCheck(target, route, route.health_check_interval_s)
+                checks[label] = TargetCheck(target, route, route.health_check_interval_s)
     return checks
 
 
@@ -64,7 +64,7 @@ class HealthChecks:
         self._runtime = runtime
         self._tick_s = tick_s
         self._snapshot: Snapshot | None = None
-        self._due: dict[str, DueCheck] = {}
+        self._due: dict[str, TargetCheck] = {}
         self._slots = asyncio.Semaphore(MAX_PARALLEL_CHECKS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop().create_task(self._run())
@@ -82,7 +82,7 @@ class HealthChecks:
         runtime = self._runtime
         if runtime.snapshot is not self._snapshot:
             self._snapshot = runtime.snapshot
-            self._due = due_checks(runtime.snapshot)
+            self._due = target_checks(runtime.snapshot)
         if not self._due or runtime.draining:
             return
         for label, due_check in self._due.items():
@@ -93,7 +93,7 @@ class HealthChecks:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def _check_target(self, due_check: DueCheck) -> None:
+    async def _check_target(self, due_check: TargetCheck) -> None:
         async with self._slots:
             await check(self._runtime, due_check.route, due_check.target)
 

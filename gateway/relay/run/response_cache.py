@@ -32,7 +32,7 @@ from gateway.dialects import DIALECTS
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.providers.masks import Mask
 from gateway.relay.cache import key as cache_key
-from gateway.relay.cache.key import KeyScope, client_format_of
+from gateway.relay.cache.key import CacheKeyScope, client_format_of
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.cached_response import (
     CacheControl,
@@ -138,7 +138,7 @@ class _CachedCall:
         self.lookup, self.run_call = lookup, run_call
         self.store = runtime.cache
         self.route, self.policy = route, policy
-        self.key_scope: KeyScope
+        self.key_scope: CacheKeyScope
         self._parts: list[bytes] | None = []
 
     # --- eligibility --------------------------------------------------------------------

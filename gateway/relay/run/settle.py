@@ -45,7 +45,7 @@ from gateway.relay.exchange.request_features import (
 )
 from gateway.relay.exchange.trace import client_trace
 from gateway.relay.exchange.usage_estimate import REPORTED, usage_of
-from gateway.relay.run import store_policy
+from gateway.relay.run import response_state
 from gateway.routing.limits import units
 from gateway.routing.pricing import (
     GEMINI_OUTPUT,
@@ -137,7 +137,7 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
         record.bodies_omitted = "off" if call.recorder.started or call.attempts else "rejected"
     if (
         exchange.store_policy is not None
-        and (stored_response := store_policy.response_to_store(call, record)) is not None
+        and (stored_response := response_state.response_to_store(call, record)) is not None
     ):
         record.stored_response = stored_response
         runtime.responses.add_pending(stored_response)
