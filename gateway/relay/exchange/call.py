@@ -22,7 +22,7 @@ import msgspec
 from gateway.canon.errors import Error, invalid
 from gateway.canon.request import Request
 from gateway.dialects.base import Dialect, Framing, RequestPlan, Verb
-from gateway.framing.headers import Header as Header
+from gateway.framing.headers import Header
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.cached_response import CacheLookup
 from gateway.relay.exchange.guard_state import GuardState

@@ -16,7 +16,8 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import Failed
 from gateway.dialects.base import IdlePlan, RequestPlan, ResponseContext, SplitPlan
-from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, Header, stop_error
+from gateway.framing.headers import JSON_HEADER, Header
+from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, stop_error
 from gateway.relay.run import shadow
 from gateway.relay.run.pipeline import RunResult, run
 from gateway.relay.run.reply import decode, id_headers
@@ -71,7 +72,7 @@ async def _respond_idle(runtime: Runtime, call: Call, client: Client, plan: Idle
     content = msgspec.json.encode(plan.render(context))
     call.recorder.record_client(content)
     client.status = 200
-    client.headers = [(b"content-type", b"application/json"), *id_headers(call)]
+    client.headers = [JSON_HEADER, *id_headers(call)]
     settle(runtime, call, client)
     await client.reply(200, client.headers, content)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.canon.errors import GatewayError
+from gateway.framing.headers import JSON_HEADER
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client
 from gateway.relay.exchange.token_count import TokenCount, count_tokens
@@ -53,7 +54,7 @@ async def answer_token_count(runtime: Runtime, call: Call, client: Client) -> No
         token_count = await _count_locally(call)
         tokens, vocabulary = token_count.tokens, token_count.vocabulary
     body = msgspec.json.encode(exchange.dialect.client.render_count(tokens))
-    headers = [(b"content-type", b"application/json"), (b"x-dragoman-token-count", source)]
+    headers = [JSON_HEADER, (b"x-dragoman-token-count", source)]
     if vocabulary:
         headers.append((b"x-dragoman-token-vocabulary", vocabulary.encode()))
     if call.attempt.target is not None:

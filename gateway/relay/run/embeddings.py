@@ -17,8 +17,9 @@ from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
 from gateway.dialects import DIALECTS, EMBED_DIALECTS
 from gateway.dialects.base import WHOLE_CALL_FRAMINGS, Dialect, EmbedProvider, ResponseContext
+from gateway.framing.headers import JSON_HEADER, Header
 from gateway.providers import edits as profile_edits
-from gateway.relay.exchange.call import Call, Client, Header
+from gateway.relay.exchange.call import Call, Client
 from gateway.relay.exchange.usage_estimate import usage_of
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import decode, passed_headers_of, replace_model, response_headers
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 # Form of Google's embeddings -> its key in `paths`, if that is not `embed`.
 _PATHS = {"content": "embed_content"}
-_JSON: Header = (b"content-type", b"application/json")
 
 
 def dialect_for(provider: Provider) -> Dialect:
@@ -137,7 +137,7 @@ async def send(
 ) -> None:
     """Settle, then send the whole response."""
     client.status = 200
-    client.headers = [_JSON, *response_headers(call, target.model.label), *headers]
+    client.headers = [JSON_HEADER, *response_headers(call, target.model.label), *headers]
     settle(runtime, call, client)
     await client.reply(200, client.headers, body)
 

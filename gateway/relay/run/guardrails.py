@@ -21,6 +21,7 @@ import msgspec
 
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
+from gateway.framing.headers import JSON_HEADER
 from gateway.guardrails import services
 from gateway.guardrails.body_texts import (
     has_duplicate_names,
@@ -468,7 +469,7 @@ async def _post_to_service(
     url = httpx.URL(url_text)
     headers = [
         (b"host", url.netloc),
-        (b"content-type", b"application/json"),
+        JSON_HEADER,
         (b"accept", b"application/json"),
         (b"accept-encoding", b"identity"),
         (b"user-agent", USER_AGENT),

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.relay.exchange.call import NO_HEDGE_LOSS, Call, Client, Deadlines, Header, StopReason
+from gateway.framing.headers import Header
+from gateway.relay.exchange.call import NO_HEDGE_LOSS, Call, Client, Deadlines, StopReason
 from gateway.relay.exchange.log_record import HEDGE_LOSER
 from gateway.relay.exchange.usage_estimate import BY_TEXT, REPORTED, usage_of
 from gateway.relay.run.route_guardrails import guard_for_route

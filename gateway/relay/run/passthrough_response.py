@@ -12,8 +12,9 @@ import msgspec
 
 from gateway.canon.errors import Error
 from gateway.dialects import rerank
+from gateway.framing.headers import JSON_HEADER, Header
 from gateway.framing.sse import Decoder, FrameTooLarge
-from gateway.relay.exchange.call import Call, Client, Deadlines, Header
+from gateway.relay.exchange.call import Call, Client, Deadlines
 from gateway.relay.exchange.passthrough import describe_file, parse_passthrough_usage
 from gateway.relay.passthrough import batches
 from gateway.relay.passthrough.batch_guardrails import record_guardrails
@@ -149,7 +150,7 @@ async def _reply_complete(
     call.attempts[-1].received_bytes = len(data)
     client.status = 200
     client.headers = [
-        (b"content-type", b"application/json"),
+        JSON_HEADER,
         *response_headers(call, target.model.label),
         *passed_headers_of(runtime, upstream_response, call),
     ]

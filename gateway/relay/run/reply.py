@@ -25,10 +25,11 @@ from gateway.dialects.base import ResponseContext, StreamParser
 from gateway.dialects.shared.failed_streams import malformed_output_error
 from gateway.framing.eventstream import CorruptMessage
 from gateway.framing.formats import STREAM_FORMATS, FrameDecoder
+from gateway.framing.headers import JSON_HEADER, Header
 from gateway.framing.sse import Frame, FrameTooLarge
 from gateway.providers.redact import scrub
 from gateway.relay.event_loop import offload
-from gateway.relay.exchange.call import Call, Client, Header
+from gateway.relay.exchange.call import Call, Client
 from gateway.relay.exchange.request_features import estimate_tokens
 from gateway.relay.exchange.usage_estimate import usage_of
 from gateway.relay.run.guarded_stream import StreamGuard
@@ -62,7 +63,7 @@ _STREAM_HEADERS: list[Header] = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
-_JSON_HEADERS: list[Header] = [(b"content-type", b"application/json")]
+_JSON_HEADERS: list[Header] = [JSON_HEADER]
 # Upstream headers that are passed to clients of the same dialect. Never set-cookie.
 _LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
 _INFORMATIVE_HEADERS = ("openai-processing-ms", "openai-version")

@@ -30,6 +30,7 @@ from gateway.canon.signature import TOKEN
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.framing.formats import STREAM_FORMATS
+from gateway.framing.headers import JSON_HEADER
 from gateway.providers.masks import Mask
 from gateway.relay.cache import key as cache_key
 from gateway.relay.cache.key import CacheKeyScope, client_format_of
@@ -491,7 +492,7 @@ async def replay(
     if exchange.verb == "generate":
         call.attempt.tap.first_token_at = time.perf_counter()
     client.status = 200
-    content_headers = stream_headers(call) if streamed else [(b"content-type", b"application/json")]
+    content_headers = stream_headers(call) if streamed else [JSON_HEADER]
     client.headers = [*content_headers, *response_headers(call, cached.label)]
     settle(runtime, call, client)
     if streamed:

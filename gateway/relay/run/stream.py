@@ -25,10 +25,11 @@ from gateway.canon.response import unknown_finish
 from gateway.dialects.base import ChoicesParser, ResponseContext, StreamParser, StreamRenderer
 from gateway.framing import eventstream, ndjson
 from gateway.framing.formats import STREAM_FORMATS
+from gateway.framing.headers import Header
 from gateway.framing.sse import Frame
 from gateway.providers.redact import scrub_bytes
 from gateway.relay.event_loop import offload
-from gateway.relay.exchange.call import Call, Client, Deadlines, Header, stop_error
+from gateway.relay.exchange.call import Call, Client, Deadlines, stop_error
 from gateway.relay.exchange.usage_estimate import usage_of
 from gateway.relay.limits.max_rates import requested_choices
 from gateway.relay.run.guarded_stream import StreamGuard

@@ -21,6 +21,7 @@ from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
 from gateway.demo import DemoTransport
 from gateway.framing import payload_parts
 from gateway.framing.eventstream import CorruptMessage
+from gateway.framing.headers import JSON_HEADER
 from gateway.framing.sse import FrameTooLarge
 from gateway.providers.auth import build_auth_headers, credential_secrets
 from gateway.providers.network import Network, proxy_secrets
@@ -398,7 +399,7 @@ def _encode_pairs(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 def _fixed_headers(provider: Provider) -> list[tuple[bytes, bytes]]:
     return [
         (b"host", httpx.URL(provider.base_url).netloc),
-        (b"content-type", b"application/json"),
+        JSON_HEADER,
         (b"accept", b"application/json, text/event-stream"),
         (b"accept-encoding", b"identity"),
         (b"user-agent", USER_AGENT),

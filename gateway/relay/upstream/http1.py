@@ -48,6 +48,7 @@ from weakref import WeakKeyDictionary
 import httptools
 import httpx
 
+from gateway.framing.headers import Header
 from gateway.providers.network import Network
 from gateway.relay.upstream.connect import Connector, Origin
 from gateway.relay.upstream.tls import describe_tls_failure
@@ -123,8 +124,6 @@ CONNECT_S = 10.0
 
 # Methods that change nothing at the upstream, so that they may be sent twice.
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
-
-Header = tuple[bytes, bytes]
 
 
 class ReplayableBody(Protocol):

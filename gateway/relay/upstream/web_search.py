@@ -15,6 +15,7 @@ import httpx
 import msgspec
 
 from gateway.canon.errors import GatewayError
+from gateway.framing.headers import JSON_HEADER
 from gateway.providers.profile import Secret
 from gateway.relay.upstream.client import USER_AGENT, Upstreams
 
@@ -114,7 +115,7 @@ async def _send_query(
         if blocked_domains:
             body["exclude_domains"] = blocked_domains
         content = msgspec.json.encode(body)
-        headers.append((b"content-type", b"application/json"))
+        headers.append(JSON_HEADER)
     upstream_response = await upstreams.send(
         method, url, httpx.Headers(headers), content, endpoint.timeout_s, network=None
     )
