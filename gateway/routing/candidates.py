@@ -26,7 +26,7 @@ from gateway.routing.snapshot import Route, RouteStep, Snapshot, Target
 from gateway.routing.strategies import Draw, StrategyContext, order_targets
 
 # Error classes that fallbacks and retries are configured by -> their error kinds.
-CLASSES: dict[str, frozenset[str]] = {
+ERROR_CLASSES: dict[str, frozenset[str]] = {
     "rate_limit": frozenset({"rate_limit", "quota"}),
     "upstream_error": frozenset({"upstream_error", "overloaded", "malformed_output"}),
     "timeout": frozenset({"timeout"}),
@@ -35,7 +35,7 @@ CLASSES: dict[str, frozenset[str]] = {
     "context_length": frozenset({"context_length", "too_large"}),
     "content_policy": frozenset({"content_policy"}),
 }
-CLASS_BY_KIND = {kind: name for name, kinds in CLASSES.items() for kind in kinds}
+CLASS_BY_KIND = {kind: name for name, kinds in ERROR_CLASSES.items() for kind in kinds}
 # A longer Retry-After is passed on to the client, unless the route overrides it.
 DEFAULT_MAX_WAIT_S = 2.0
 # Upper bound of the exponential backoff.
@@ -294,7 +294,7 @@ def _handles_kind(candidate: Candidate, kind: str) -> bool:
 
 
 def _step_handles_kind(step: RouteStep | None, kind: str) -> bool:
-    return step is not None and any(kind in CLASSES[name] for name in step.fallback_on)
+    return step is not None and any(kind in ERROR_CLASSES[name] for name in step.fallback_on)
 
 
 # --- retries step by step ---------------------------------------------------------------
@@ -599,7 +599,7 @@ def _entry_kinds(first: Route, route: Route) -> frozenset[str] | None:
     if not first.fallbacks_by_kind or route is first:
         return None
     fallbacks_by_kind = first.fallbacks_by_kind.items()
-    kind_sets = [CLASSES[name] for name, names in fallbacks_by_kind if route.name in names]
+    kind_sets = [ERROR_CLASSES[name] for name, names in fallbacks_by_kind if route.name in names]
     if not kind_sets:
         return None
     kinds = frozenset().union(*kind_sets)

@@ -50,8 +50,8 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: a label.
         strategy: a key of STRATEGIES.
-        fallback_on: keys of `candidates.CLASSES`: the errors of the step above that activate it;
-            empty is every retryable error.
+        fallback_on: keys of `candidates.ERROR_CLASSES`: the errors of the step above that
+            activate it; empty is every retryable error.
         requires: keys of `candidates.CONDITIONS` that a request must have.
         excludes: keys of `candidates.CONDITIONS` that a request must not have.
         min_context: minimum estimated tokens of a request.
@@ -92,7 +92,7 @@ class RouteOptions(msgspec.Struct, frozen=True, kw_only=True):
         hidden: leave it out of lists of models.
         log_bodies: store bodies; None follows the global setting.
         retries: how often a target is called again after a retryable error.
-        retries_by_kind: retries by class of the error (keys of `candidates.CLASSES`).
+        retries_by_kind: retries by class of the error (keys of `candidates.ERROR_CLASSES`).
         retry_before_fallback: use a step's retries before the next step, not after all steps.
         backoff_s: the pause before the first retry; it doubles with each further one.
         max_wait_s: the longest Retry-After that is waited for; a longer one is returned.

@@ -19,7 +19,7 @@ from gateway.providers import edits as edit_rules
 from gateway.providers.auth import VARIABLE_PREFIX, build_auth_headers
 from gateway.providers.profile import Edit, Secret
 from gateway.routing.active_hours import parse_active_hours
-from gateway.routing.candidates import CLASSES, CONDITIONS
+from gateway.routing.candidates import CONDITIONS, ERROR_CLASSES
 from gateway.routing.route_spec import RouteOptions, StepOptions
 from gateway.routing.snapshot import MIN_HEALTH_CHECK_INTERVAL_S, RouteStep, Timeouts
 from gateway.routing.strategies import STRATEGIES
@@ -231,7 +231,7 @@ def step(order: int, values: Mapping[str, Any]) -> RouteStep:
         order=order,
         name=values["name"],
         strategy=check_choice(values["strategy"], STRATEGIES, "the strategy"),
-        fallback_on=_check_choices(values["fallback_on"], CLASSES, "fallback_on"),
+        fallback_on=_check_choices(values["fallback_on"], ERROR_CLASSES, "fallback_on"),
         requires=requires,
         excludes=excludes,
         min_context=min_context,
@@ -283,7 +283,7 @@ def fallbacks_by_kind(value: Any) -> dict[str, tuple[str, ...]]:
         raise ValueError("fallbacks_by_kind must be an object of lists")
     names_by_kind = {}
     for name, routes in value.items():
-        check_choice(name, CLASSES, "fallbacks_by_kind")
+        check_choice(name, ERROR_CLASSES, "fallbacks_by_kind")
         names = list(routes) if isinstance(routes, tuple) else routes
         names_by_kind[name] = texts(names, f"fallbacks_by_kind.{name}")
     return {name: routes for name, routes in names_by_kind.items() if routes}
@@ -293,7 +293,7 @@ def _check_counts_by_kind(value: Any, field: str) -> dict[str, int]:
     if not isinstance(value, dict):
         raise ValueError(f"{field} must be an object of numbers")
     for name, count in value.items():
-        check_choice(name, CLASSES, field)
+        check_choice(name, ERROR_CLASSES, field)
         is_integer = isinstance(count, int) and not isinstance(count, bool)
         if not is_integer or not 0 <= count <= MAX_COUNT_BY_KIND:
             message = f"`{name}` must be a whole number from 0 to {MAX_COUNT_BY_KIND}"

@@ -1,4 +1,4 @@
-"""Routes as documents: read, compiled for a dry run, saved in versions.
+"""Routes as specs: read, compiled for a dry run, saved in versions.
 
 A save is one transaction: the rows, a version with their content, and the registry version. The
 caller passes the version number that the edit is based on; if a newer one exists, nothing is
@@ -34,7 +34,7 @@ COPIED_FIELDS = (*field_values.ROUTE_OPTIONS, "enabled", "cache")
 
 
 class RouteState(NamedTuple):
-    """The current document of a route. `number` is its version, which may not be written yet."""
+    """The current spec of a route. `number` is its version, which may not be written yet."""
 
     number: int
     spec: RouteSpec
@@ -49,7 +49,7 @@ class Conflict(Exception):
 
 
 def spec_of(route: Route) -> RouteSpec:
-    """The document of a route's rows."""
+    """The spec of a route's rows."""
     copied_fields = {name: getattr(route, name) for name in COPIED_FIELDS}
     copied_fields["fallbacks_by_kind"] = {
         name: tuple(targets) for name, targets in route.fallbacks_by_kind.items()
@@ -101,38 +101,38 @@ def _target_spec(row: Target) -> TargetSpec:
 
 
 def current_state(route: Route) -> RouteState:
-    """The current document of the route and its version number.
+    """The current spec of the route and its version number.
 
     A change made outside `save_route` counts as a version of its own, which is written with the
     next save.
     """
-    document = spec_of(route)
+    spec = spec_of(route)
     last = RouteVersion.objects.latest_of(route)
     if last is None:
-        return RouteState(1, document)
-    return RouteState(last.number + (not _matches_version(last, document)), document)
+        return RouteState(1, spec)
+    return RouteState(last.number + (not _matches_version(last, spec)), spec)
 
 
-def _matches_version(version: RouteVersion, document: RouteSpec) -> bool:
+def _matches_version(version: RouteVersion, spec: RouteSpec) -> bool:
     try:
-        return from_json(version.spec) == document
+        return from_json(version.spec) == spec
     except ValueError:  # from an older schema
         return False
 
 
 def save_route(
-    document: RouteSpec, *, route: Route | None, number: int, author: str, note: str = ""
+    spec: RouteSpec, *, route: Route | None, number: int, author: str, note: str = ""
 ) -> RouteVersion:
-    """Write the document to `route`, or to a new route; return its new version.
+    """Write the spec to `route`, or to a new route; return its new version.
 
-    Raises Conflict unless `number` is the current version, ValueError for an invalid document.
+    Raises Conflict unless `number` is the current version, ValueError for an invalid spec.
     """
-    if not is_single_line(document.name):
+    if not is_single_line(spec.name):
         raise ValueError("the name must not contain line breaks or control characters")
     try:
         with transaction.atomic():
             row = _lock_row(route, number)
-            _write_route(row, document)
+            _write_route(row, spec)
             version = _create_version(row, number if route is not None else 0, author, note)
     except IntegrityError:
         raise ValueError("another route or alias has one of these names already") from None
@@ -158,21 +158,21 @@ def _create_version(row: Route, number: int, author: str, note: str) -> RouteVer
     )
 
 
-def _write_route(row: Route, document: RouteSpec) -> None:
-    if row.pk and row.name != document.name:
-        _rename_in_others(row.name, document.name)
-    row.name = document.name
+def _write_route(row: Route, spec: RouteSpec) -> None:
+    if row.pk and row.name != spec.name:
+        _rename_in_others(row.name, spec.name)
+    row.name = spec.name
     for name in COPIED_FIELDS:
-        setattr(row, name, getattr(document, name))
-    row.fallbacks = list(document.fallbacks)
-    row.guardrails = list(document.guardrails)
-    row.strategy = document.steps[0].strategy if document.steps else "ordered"
+        setattr(row, name, getattr(spec, name))
+    row.fallbacks = list(spec.fallbacks)
+    row.guardrails = list(spec.guardrails)
+    row.strategy = spec.steps[0].strategy if spec.steps else "ordered"
     row.source, row.source_ref = RowSource.DATABASE, ""
     row.save()
-    _write_aliases(row, document)
+    _write_aliases(row, spec)
     row.steps.all().delete()
     unmatched_targets = list(row.targets.all())
-    for order, step in enumerate(document.steps, start=1):
+    for order, step in enumerate(spec.steps, start=1):
         Step.objects.create(route=row, order=order, **_step_options(step))
         for position, target in enumerate(step.targets):
             _write_target(row, order, position, target, unmatched_targets)
@@ -194,11 +194,11 @@ def _rename_in_others(old: str, new: str) -> None:
             route.save()
 
 
-def _write_aliases(row: Route, document: RouteSpec) -> None:
+def _write_aliases(row: Route, spec: RouteSpec) -> None:
     for alias in row.aliases.all():
-        if alias.enabled and alias.pattern not in document.aliases:
+        if alias.enabled and alias.pattern not in spec.aliases:
             alias.delete()
-    for pattern in document.aliases:
+    for pattern in spec.aliases:
         Alias.objects.update_or_create(
             pattern=pattern, route=row, defaults={"enabled": True, "source": RowSource.DATABASE}
         )
@@ -239,21 +239,21 @@ def _find_model(label: str) -> Model:
 
 
 def restore_spec(route: Route, number: int) -> RouteSpec | None:
-    """The document of an earlier version; None if there is no such version."""
+    """The spec of an earlier version; None if there is no such version."""
     version = RouteVersion.objects.version_with_number(route, number)
     return from_json(version.spec) if version is not None else None
 
 
-def compile_route(document: RouteSpec, snapshot: Snapshot) -> values.Route:
-    """The document as a value of the hot path. Raises ValueError if it is invalid.
+def compile_route(spec: RouteSpec, snapshot: Snapshot) -> values.Route:
+    """The spec as a value of the hot path. Raises ValueError if it is invalid.
 
     Targets that are disabled or whose model is unusable are left out, as in a snapshot.
     """
     steps, targets = [], []
-    for order, step in enumerate(document.steps, start=1):
+    for order, step in enumerate(spec.steps, start=1):
         steps.append(field_values.step(order, _step_options(step)))
         targets += [t for doc in step.targets if (t := _compile_target(doc, order, snapshot))]
-    fields = {name: getattr(document, name) for name in COPIED_FIELDS if name != "enabled"}
+    fields = {name: getattr(spec, name) for name in COPIED_FIELDS if name != "enabled"}
     fields |= field_values.route_options(fields)
     fields["shadow"] = fields["shadow"] if fields["shadow"] in snapshot.routes else ""
     fields["fallbacks_by_kind"] = {
@@ -262,12 +262,12 @@ def compile_route(document: RouteSpec, snapshot: Snapshot) -> values.Route:
     }
     return values.Route(
         id=0,
-        name=document.name,
+        name=spec.name,
         targets=tuple(targets),
-        strategy=document.steps[0].strategy if document.steps else "ordered",
+        strategy=spec.steps[0].strategy if spec.steps else "ordered",
         steps=tuple(steps),
-        fallbacks=tuple(name for name in document.fallbacks if name in snapshot.routes),
-        **fields | {"cache": parse_cache_policy(document.cache)},
+        fallbacks=tuple(name for name in spec.fallbacks if name in snapshot.routes),
+        **fields | {"cache": parse_cache_policy(spec.cache)},
     )
 
 
@@ -293,18 +293,18 @@ def _compile_target(doc: TargetSpec, order: int, snapshot: Snapshot) -> values.T
     )
 
 
-def with_spec(snapshot: Snapshot, document: RouteSpec, replaces: str = "") -> Snapshot:
-    """The snapshot as it would be after saving the document. Raises ValueError."""
-    route = compile_route(document, snapshot)
+def with_spec(snapshot: Snapshot, spec: RouteSpec, replaces: str = "") -> Snapshot:
+    """The snapshot as it would be after saving the spec. Raises ValueError."""
+    route = compile_route(spec, snapshot)
     routes = {name: r for name, r in snapshot.routes.items() if name != replaces}
-    routes[document.name] = route
+    routes[spec.name] = route
     aliases = {a: name for a, name in snapshot.aliases.items() if name != replaces}
     wildcards = [pair for pair in snapshot.wildcards if pair[1] != replaces]
-    for pattern in document.aliases:
+    for pattern in spec.aliases:
         if field_values.is_pattern(pattern):
-            wildcards.append((pattern, document.name))
+            wildcards.append((pattern, spec.name))
         else:
-            aliases[pattern] = document.name
+            aliases[pattern] = spec.name
     return msgspec.structs.replace(
         snapshot,
         routes=routes,

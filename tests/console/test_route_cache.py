@@ -11,7 +11,7 @@ from django.test import Client
 
 from console.pages.routes import labels
 from console.pages.routes.cache_fields import parse_cache
-from console.pages.routes.forms import document_from, draft_from_document
+from console.pages.routes.forms import draft_from_spec, spec_from
 from console.pages.routes.policy_fields import parse_tags
 from gateway import models, store
 from gateway.relay.cache.backend import CacheRow
@@ -28,8 +28,8 @@ from tests.store.factories import make_record, model, provider, route
     ],
 )
 def test_a_draft_converts_back_to_the_same_cache_policy(cache: dict) -> None:
-    draft = draft_from_document(RouteSpec(name="r", cache=cache))
-    assert document_from(draft).cache == cache
+    draft = draft_from_spec(RouteSpec(name="r", cache=cache))
+    assert spec_from(draft).cache == cache
     assert not draft.errors
 
 
@@ -43,9 +43,9 @@ def test_seconds_are_parsed_as_entered(seconds: str, expected: dict) -> None:
 
 @pytest.mark.parametrize("seconds", ["soon", "-1", "1.5", "99999999999999", "²"])
 def test_an_invalid_number_of_seconds_is_an_error_of_its_field(seconds: str) -> None:
-    draft = draft_from_document(RouteSpec(name="r"))
+    draft = draft_from_spec(RouteSpec(name="r"))
     draft.cache_ttl = seconds
-    document_from(draft)
+    spec_from(draft)
     assert "seconds from 1 to" in draft.errors["cache_ttl"]
 
 
@@ -55,18 +55,18 @@ def test_an_invalid_number_of_seconds_is_an_error_of_its_field(seconds: str) -> 
     ids=["empty", "list", "half", "nonsense", "type", "nested"],
 )
 def test_unexpected_fields_do_not_break_the_route(stored_text: str) -> None:
-    draft = draft_from_document(RouteSpec(name="r"))
+    draft = draft_from_spec(RouteSpec(name="r"))
     draft.cache_ttl, draft.cache_extra_json = "60", stored_text
-    cache = document_from(draft).cache
+    cache = spec_from(draft).cache
     assert cache in ({"ttl_s": 60, "scope": "key"}, {})
     assert bool(draft.errors) is (cache == {})
 
 
 def test_nested_fields_of_a_target_do_not_break_the_route() -> None:
     step = StepSpec(targets=(TargetSpec(model="p/m"),))
-    draft = draft_from_document(RouteSpec(name="r", steps=(step,)))
+    draft = draft_from_spec(RouteSpec(name="r", steps=(step,)))
     draft.steps[0].targets[0].extra_json = '{"a": ' + "[" * 5000
-    assert document_from(draft).steps == (step,)
+    assert spec_from(draft).steps == (step,)
 
 
 def test_tags_contain_no_nul() -> None:

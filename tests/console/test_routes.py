@@ -131,7 +131,7 @@ def test_no_secret_is_on_any_page(admin_client: Client) -> None:
 
 def test_the_unchanged_form_equals_the_saved_route(admin_client: Client) -> None:
     page = press(admin_client, "check")
-    assert page.context["state"].document == stored_spec()
+    assert page.context["state"].spec == stored_spec()
     assert page.context["changes"] == []
 
 
@@ -139,18 +139,18 @@ def test_a_button_returns_the_changed_draft_without_saving(admin_client: Client)
     page = press(
         admin_client, "add-target:s2", **{"s2-new": "deepseek/deepseek-chat", "t1-weight": "7,5"}
     )
-    step = page.context["state"].document.steps[1]
+    step = page.context["state"].spec.steps[1]
     assert [t.model for t in step.targets] == ["openai/gpt-4.1-mini", "deepseek/deepseek-chat"]
-    assert page.context["state"].document.steps[0].targets[0].weight == 7.5
+    assert page.context["state"].spec.steps[0].targets[0].weight == 7.5
     page = press(admin_client, "add-step", page=page)
-    assert len(page.context["state"].document.steps) == 3
-    assert page.context["state"].document.steps[0].targets[0].weight == 7.5
+    assert len(page.context["state"].spec.steps) == 3
+    assert page.context["state"].spec.steps[0].targets[0].weight == 7.5
     assert stored_spec().steps == STEPS
 
 
 def test_a_target_can_be_moved_to_every_place_by_buttons(admin_client: Client) -> None:
     def order(page: Any) -> list[list[str]]:
-        document = page.context["state"].document
+        document = page.context["state"].spec
         return [[t.model.partition("/")[2] for t in step.targets] for step in document.steps]
 
     page = press(admin_client, "down:t1")
@@ -168,7 +168,7 @@ def test_a_target_can_be_moved_to_every_place_by_buttons(admin_client: Client) -
 
 def test_a_target_moved_past_the_end_of_a_step_enters_the_next(admin_client: Client) -> None:
     page = press(admin_client, "down:t2")
-    steps = page.context["state"].document.steps
+    steps = page.context["state"].spec.steps
     assert [len(step.targets) for step in steps] == [1, 2]
     assert steps[1].targets[0].model == "deepseek/deepseek-chat"
     assert "moved to step 2, position 1" in page.context["state"].status_message
@@ -178,7 +178,7 @@ def test_a_row_that_was_dragged_is_where_its_field_is(admin_client: Client) -> N
     typed = fields(admin_client.get(SMART).content.decode())
     typed["item"] = ["step:s1", "target:t2", "step:s2", "target:t3", "target:t1"]
     page = admin_client.post(SMART, {**typed, "do": "check"})
-    steps = page.context["state"].document.steps
+    steps = page.context["state"].spec.steps
     assert [len(step.targets) for step in steps] == [1, 2]
     assert steps[1].targets[1] == STEPS[0].targets[0]
     assert page.context["changes"] == ["moved gpt-4.1 to step 2"]

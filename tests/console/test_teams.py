@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from console.pages.keys.spend import team_gauges
 from console.pages.routes import yaml_text
-from console.pages.routes.forms import document_from, draft_from_document
+from console.pages.routes.forms import draft_from_spec, spec_from
 from console.pages.teams.forms import MAX_LISTED_KEYS
 from gateway import store
 from gateway.models import ApiKey, Guardrail, Provider, Route, RowSource, Setting, Target, Team
@@ -213,7 +213,7 @@ def test_the_limits_of_a_target_are_in_its_routes_next_version(admin_client: Cli
     url = reverse("limits", args=["target", Target.objects.get().pk])
     admin_client.post(url, {"limit_rpm": "30", "budget_week_usd": "9"})
     document = current_state(test_route).spec
-    assert document_from(draft_from_document(document)) == document
+    assert spec_from(draft_from_spec(document)) == document
     (page_text,) = yaml.safe_load(yaml_text.text(document))["steps"][0]["targets"]
     assert page_text["limits"] == {"requests_per_minute": 30}
     assert page_text["budget"] == {"week_usd": "9"}

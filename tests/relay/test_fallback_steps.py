@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.routing.candidates import CLASSES
+from gateway.routing.candidates import ERROR_CLASSES
 from gateway.routing.snapshot import ApiKey, Route, RouteStep, Snapshot, Target, model_of
 from tests.relay.harness import (
     completion,
@@ -95,7 +95,7 @@ FAILING: list[Any] = [
 async def test_each_class_of_failure_leads_to_its_own_step(
     tmp_path: Path, kind: str, first: Any, failing: Any, stream: bool
 ) -> None:
-    others = tuple(name for name in CLASSES if name != kind)
+    others = tuple(name for name in ERROR_CLASSES if name != kind)
     steps = (
         RouteStep(order=1, first_token_s=0.15),
         RouteStep(order=2, fallback_on=others),

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.routing.active_hours import DAYS
-from gateway.routing.candidates import CLASSES
+from gateway.routing.candidates import ERROR_CLASSES
 from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.latency import LatencyStats
 from gateway.routing.snapshot import Route, RouteStep, Snapshot, Target, model_of
@@ -29,7 +29,7 @@ PROVIDERS = {name: provider(name) for name in NAMES}
 CODES = {"context_length": "context_length_exceeded", "content_policy": "content_filter"}
 
 tags = st.lists(st.sampled_from(["paid", "free", "default"]), max_size=2, unique=True).map(tuple)
-classes = st.lists(st.sampled_from(list(CLASSES)), max_size=2, unique=True).map(tuple)
+classes = st.lists(st.sampled_from(list(ERROR_CLASSES)), max_size=2, unique=True).map(tuple)
 during = st.one_of(
     st.just(""),
     st.builds(
@@ -82,7 +82,7 @@ def routes(draw: Any, name: str) -> Route:
         retries=draw(st.integers(0, 1)),
         retry_before_fallback=draw(st.booleans()),
         retries_by_kind=draw(
-            st.dictionaries(st.sampled_from(list(CLASSES)), st.integers(0, 2), max_size=2)
+            st.dictionaries(st.sampled_from(list(ERROR_CLASSES)), st.integers(0, 2), max_size=2)
         ),
         backoff_s=0.0,
         require_capabilities=draw(st.booleans()),
@@ -97,7 +97,7 @@ def registries(draw: Any) -> Snapshot:
         draw(routes("m")),
         fallbacks=draw(st.sampled_from([(), ("spare",), ("spare", "other")])),
         fallbacks_by_kind=draw(
-            st.dictionaries(st.sampled_from(list(CLASSES)), st.just(("other",)), max_size=2)
+            st.dictionaries(st.sampled_from(list(ERROR_CLASSES)), st.just(("other",)), max_size=2)
         ),
     )
     return snapshot(main, draw(routes("spare")), draw(routes("other")))

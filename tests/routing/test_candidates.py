@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.canon.errors import KINDS, Error
 from gateway.canon.traits import Traits
 from gateway.routing.candidates import (
-    CLASSES,
+    ERROR_CLASSES,
     Decision,
     RequestFeatures,
     RetryPlan,
@@ -137,11 +137,11 @@ def test_a_step_without_a_condition_is_entered_after_any_failure() -> None:
         assert call_order == (["a", "b"] if kind_info.retryable else ["a"]), kind
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", ERROR_CLASSES)
 def test_a_step_is_entered_on_its_class_of_failures_only(name: str) -> None:
     for kind in KINDS:
         call_order = called_targets(decide_route(stepped_snapshot(name)), a=kind)
-        assert call_order == (["a", "b"] if kind in CLASSES[name] else ["a"]), kind
+        assert call_order == (["a", "b"] if kind in ERROR_CLASSES[name] else ["a"]), kind
 
 
 def test_a_step_that_is_not_entered_is_passed_to_the_next_one() -> None:
@@ -320,7 +320,7 @@ kinds = st.lists(st.sampled_from([k for k, v in KINDS.items() if v.retryable]), 
     failures=kinds,
     retries=st.integers(0, 3),
     seed=st.integers(0, 99),
-    on=st.lists(st.sampled_from(list(CLASSES)), max_size=3),
+    on=st.lists(st.sampled_from(list(ERROR_CLASSES)), max_size=3),
 )
 def test_a_retry_plan_terminates_and_respects_max_attempts(
     rows: list[tuple[int, str]], failures: list[str], retries: int, seed: int, on: list[str]

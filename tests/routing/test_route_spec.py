@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from console.pages.routes.forms import Draft, document_from, draft_from_document
+from console.pages.routes.forms import Draft, draft_from_spec, spec_from
 from gateway.models import Route, Step, Target
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.routing import snapshot
@@ -92,8 +92,8 @@ def test_the_form_keeps_every_option() -> None:
         if getattr(FULL, name) == getattr(RouteSpec(name=""), name)
     ]
     assert not unchanged, "give it another value than the default"
-    draft: Draft = draft_from_document(FULL)
-    assert document_from(draft) == FULL
+    draft: Draft = draft_from_spec(FULL)
+    assert spec_from(draft) == FULL
     assert not draft.errors
 
 

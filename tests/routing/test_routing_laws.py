@@ -17,7 +17,7 @@ from gateway.routing import circuit_breaker
 from gateway.routing.active_hours import parse_active_hours
 from gateway.routing.candidates import (
     CLASS_BY_KIND,
-    CLASSES,
+    ERROR_CLASSES,
     RequestFeatures,
     RetryPlan,
     select_candidates,
@@ -217,7 +217,7 @@ def test_every_available_target_is_a_candidate_once(
 
 # Retries never exceed the policy
 
-policies = st.dictionaries(st.sampled_from(list(CLASSES)), st.integers(0, 4), max_size=6)
+policies = st.dictionaries(st.sampled_from(list(ERROR_CLASSES)), st.integers(0, 4), max_size=6)
 failures = st.lists(st.sampled_from(list(KINDS)), max_size=80)
 
 
@@ -228,7 +228,7 @@ failures = st.lists(st.sampled_from(list(KINDS)), max_size=80)
     retries=st.integers(0, 3),
     kinds=failures,
     after=st.sampled_from([None, 1, 60]),
-    on=st.lists(st.sampled_from(list(CLASSES)), max_size=2),
+    on=st.lists(st.sampled_from(list(ERROR_CLASSES)), max_size=2),
 )
 def test_retries_never_exceed_the_policy(
     count: int,

@@ -31,7 +31,7 @@ def cache_fields(cache: dict[str, Any]) -> CacheFields:
 
 
 def parse_cache(seconds: str, scope: str, extra_json: str) -> dict[str, Any]:
-    """The cache options of the document. Raises ValueError with a message for the form."""
+    """The cache options of the spec. Raises ValueError with a message for the form."""
     digits = seconds.replace(" ", "").replace(",", "")
     if not digits or digits == "0":
         return {}

@@ -45,10 +45,10 @@ class Check(NamedTuple):
 
 
 class CheckInput(NamedTuple):
-    """The input of the checks: the draft and its document, the registry, the saved name."""
+    """The input of the checks: the draft and its spec, the registry, the saved name."""
 
     draft: Draft
-    document: RouteSpec
+    spec: RouteSpec
     snapshot: Snapshot
     saved_name: str
 
@@ -86,7 +86,7 @@ def _check_fields(check_input: CheckInput) -> Iterator[Check]:
 
 
 def _check_name(check_input: CheckInput) -> Iterator[Check]:
-    name = check_input.document.name
+    name = check_input.spec.name
     if not name:
         yield Check(BAD, _("The route has no name."), field="name", missing=True)
     elif is_pattern(name) or len(name) > 200 or any(c.isspace() for c in name):
@@ -105,7 +105,7 @@ def _check_aliases(check_input: CheckInput) -> Iterator[Check]:
     }
     wildcards = [(p, r) for p, r in check_input.snapshot.wildcards if r != check_input.saved_name]
     used_aliases = {**exact_aliases, **dict(wildcards)}
-    for alias in check_input.document.aliases:
+    for alias in check_input.spec.aliases:
         holder = used_aliases.get(alias)
         if holder is not None:
             detail = _("An alias can belong to only one route. Remove it from one of them.")
@@ -113,7 +113,7 @@ def _check_aliases(check_input: CheckInput) -> Iterator[Check]:
         elif alias in check_input.snapshot.routes and alias != check_input.saved_name:
             detail = _("Route names take precedence, so this alias would never match.")
             yield Check(BAD, _("%s is the name of another route.") % alias, detail)
-        elif alias == check_input.document.name:
+        elif alias == check_input.spec.name:
             yield Check(WARN, _("%s is already the name of this route.") % alias)
         elif is_pattern(alias):
             yield from _check_overlaps(check_input, alias, wildcards, exact_aliases)
@@ -151,9 +151,9 @@ def _check_overlaps(
 
 
 def _check_loops(check_input: CheckInput) -> Iterator[Check]:
-    for name in check_input.document.fallbacks:
+    for name in check_input.spec.fallbacks:
         fallback = check_input.snapshot.routes.get(name)
-        if name in {check_input.document.name, check_input.saved_name}:
+        if name in {check_input.spec.name, check_input.saved_name}:
             yield Check(BAD, _("The route falls back to itself."), field="fallback")
         elif fallback is None:
             detail = _("A fallback must be an existing route.")
@@ -164,13 +164,11 @@ def _check_loops(check_input: CheckInput) -> Iterator[Check]:
 
 
 def _check_targets(check_input: CheckInput) -> Iterator[Check]:
-    if not check_input.document.fallbacks and not any(
-        step.targets for step in check_input.document.steps
-    ):
+    if not check_input.spec.fallbacks and not any(step.targets for step in check_input.spec.steps):
         detail = _("Add a model to the first step.")
         yield Check(BAD, _("The route has no target."), detail, field="targets", missing=True)
         return
-    for number, step in enumerate(check_input.document.steps, start=1):
+    for number, step in enumerate(check_input.spec.steps, start=1):
         if not step.targets:
             yield Check(
                 BAD, _("Step %d has no target.") % number, _("Add a target or remove the step.")
@@ -185,7 +183,7 @@ def _check_targets(check_input: CheckInput) -> Iterator[Check]:
 
 
 def _check_credentials(check_input: CheckInput) -> Iterator[Check]:
-    labels = [t.model for step in check_input.document.steps for t in step.targets if t.enabled]
+    labels = [t.model for step in check_input.spec.steps for t in step.targets if t.enabled]
     models = [model for label in dict.fromkeys(labels) if (model := check_input.model(label))]
     providers = {model.provider.name: model.provider for model in models}
     missing_sources = [
@@ -201,7 +199,7 @@ def _check_credentials(check_input: CheckInput) -> Iterator[Check]:
 
 
 def _check_weights(check_input: CheckInput) -> Iterator[Check]:
-    for number, step in enumerate(check_input.document.steps, start=1):
+    for number, step in enumerate(check_input.spec.steps, start=1):
         if step.strategy != "weighted" or len(step.targets) < 2:
             continue
         enabled_targets = [target for target in step.targets if target.enabled]
@@ -211,7 +209,7 @@ def _check_weights(check_input: CheckInput) -> Iterator[Check]:
 
 
 def _check_gaps(check_input: CheckInput) -> Iterator[Check]:
-    for step, draft in zip(check_input.document.steps, check_input.draft.steps, strict=True):
+    for step, draft in zip(check_input.spec.steps, check_input.draft.steps, strict=True):
         if step.require_capabilities:
             continue
         for target in step.targets:
@@ -242,7 +240,7 @@ def _check_gap(step: StepSpec, key: str, model: Model) -> Iterator[Check]:
 
 def _check_context_windows(check_input: CheckInput) -> Iterator[Check]:
     largest_above: int | None = None
-    for number, step in enumerate(check_input.document.steps, start=1):
+    for number, step in enumerate(check_input.spec.steps, start=1):
         windows = [
             m.traits.context_window for t in step.targets if (m := check_input.model(t.model))
         ]
@@ -273,11 +271,11 @@ def _check_context_windows(check_input: CheckInput) -> Iterator[Check]:
 
 
 def _check_conditions(check_input: CheckInput) -> Iterator[Check]:
-    if check_input.document.steps and check_input.document.steps[0].fallback_on:
+    if check_input.spec.steps and check_input.spec.steps[0].fallback_on:
         detail = _("No step comes before it, so no error can activate it.")
         yield Check(WARN, _("The first step has error conditions."), detail)
     try:
-        compile_route(check_input.document, check_input.snapshot)
+        compile_route(check_input.spec, check_input.snapshot)
     except ValueError as error:
         yield Check(BAD, _("This route is invalid:"), str(error))
 

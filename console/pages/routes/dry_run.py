@@ -110,14 +110,14 @@ def _valid_choice(name: str, table: Container[str], default: str) -> str:
 def run(
     runtime: Runtime | None,
     panel: DryRunPanel,
-    document: RouteSpec,
+    spec: RouteSpec,
     snapshot: Snapshot,
     saved_name: str,
 ) -> None:
     """Compute the result. Uses no tokens and no network."""
-    model = panel.model or document.name
+    model = panel.model or spec.name
     try:
-        draft_snapshot = with_spec(snapshot, document, saved_name)
+        draft_snapshot = with_spec(snapshot, spec, saved_name)
         key = next(
             (k for k in draft_snapshot.keys.values() if panel.key in {str(k.id), k.prefix}), None
         )
@@ -134,7 +134,7 @@ def run(
     if panel.key and key is None:
         panel.lines.append(Line("bad", "circle-x", _("There is no such API key"), panel.key[:200]))
         return
-    panel.lines.append(_match_line(document, route, model))
+    panel.lines.append(_match_line(spec, route, model))
     panel.lines.append(_key_line(key))
     result = _simulate_with_seeds(runtime, panel, draft_snapshot, route, key, call)
     panel.lines += [_outcome_line(outcome, result) for outcome in result.targets]
@@ -191,10 +191,10 @@ def _simulation_inputs(
     )
 
 
-def _match_line(document: RouteSpec, route: Route, model: str) -> Line:
+def _match_line(spec: RouteSpec, route: Route, model: str) -> Line:
     if model == route.name:
         text = _("%s, by name") % route.name
-    elif model in document.aliases:
+    elif model in spec.aliases:
         text = _("%(route)s, by alias %(name)s") % {"route": route.name, "name": model}
     else:
         text = _("%(route)s, by a pattern matching %(name)s") % {

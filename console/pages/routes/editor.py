@@ -32,10 +32,10 @@ from console.pages.routes.dry_run import DryRunPanel, panel_from_form, run
 from console.pages.routes.forms import (
     Draft,
     apply_action,
-    document_from,
-    draft_from_document,
     draft_from_form,
+    draft_from_spec,
     restore_invalid_fields,
+    spec_from,
 )
 from console.pages.routes.metrics import target_metrics, traffic
 from gateway import models
@@ -46,7 +46,7 @@ from gateway.store import current_snapshot
 from gateway.store.routes import Conflict, RouteState, current_state, restore_spec, save_route
 
 SAVE_OVER = "save-over"
-# The initial document of a new route.
+# The initial spec of a new route.
 EMPTY_ROUTE = RouteSpec(name="", steps=(StepSpec(),))
 # The fields that a new route needs.
 REQUIRED_FIELDS = ("name", "targets")
@@ -56,7 +56,7 @@ REQUIRED_FIELDS = ("name", "targets")
 class EditorState:
     """State of the editor: the saved route (None for a new one), the draft, its checks.
 
-    `number` is the version the draft is based on, `base` its document. `submitted_fields` are
+    `number` is the version the draft is based on, `base` its spec. `submitted_fields` are
     required fields of a new route that were submitted empty; all of them after a save.
     """
 
@@ -66,7 +66,7 @@ class EditorState:
     draft: Draft
     dry_run: DryRunPanel
     snapshot: Snapshot
-    document: RouteSpec
+    spec: RouteSpec
     checks: list[Check] = field(default_factory=list)
     status_message: str = ""
     review: bool = False
@@ -98,15 +98,15 @@ class EditorState:
 def open_editor(row: models.Route | None) -> EditorState:
     """Return the initial state of the editor."""
     current_version = current_state(row) if row is not None else RouteState(0, EMPTY_ROUTE)
-    draft = draft_from_document(current_version.spec)
+    draft = draft_from_spec(current_version.spec)
     return _build_state(row, current_version.number, current_version.spec, draft, DryRunPanel())
 
 
 def copy_route(row: models.Route) -> EditorState:
     """A new route with the steps and options of `row`; its aliases stay with the original."""
-    document = current_state(row).spec
+    spec = current_state(row).spec
     name = _free_name(row.name)
-    draft = draft_from_document(msgspec.structs.replace(document, name=name, aliases=()))
+    draft = draft_from_spec(msgspec.structs.replace(spec, name=name, aliases=()))
     return _build_state(None, 0, EMPTY_ROUTE, draft, DryRunPanel())
 
 
@@ -121,7 +121,7 @@ def _free_name(name: str) -> str:
 def simulate(request: HttpRequest, state: EditorState) -> None:
     """Simulate the request that the form describes, on the saved route."""
     state.dry_run = panel_from_form(request.POST)
-    run(runtime_of(request), state.dry_run, state.document, state.snapshot, state.saved_name)
+    run(runtime_of(request), state.dry_run, state.spec, state.snapshot, state.saved_name)
 
 
 def submit(request: HttpRequest, row: models.Route | None) -> EditorState:
@@ -131,9 +131,7 @@ def submit(request: HttpRequest, row: models.Route | None) -> EditorState:
     status_message = apply_action(draft, action, request.POST)
     action_errors = dict(draft.errors)
     number = number_in(request.POST.get("version", ""), 8) or 0
-    state = _build_state(
-        row, number, _base_document(row, number), draft, panel_from_form(request.POST)
-    )
+    state = _build_state(row, number, _base_spec(row, number), draft, panel_from_form(request.POST))
     draft.errors |= action_errors
     state.status_message = status_message
     state.review = action == "review"
@@ -146,7 +144,7 @@ def submit(request: HttpRequest, row: models.Route | None) -> EditorState:
     # A displayed result is computed again, so that it matches the draft.
     rerun = request.POST.get("dry-ran") == "1" and request.GET.get("live") != "1"
     if action == "dry-run" or rerun:
-        run(runtime_of(request), state.dry_run, state.document, state.snapshot, state.saved_name)
+        run(runtime_of(request), state.dry_run, state.spec, state.snapshot, state.saved_name)
     return state
 
 
@@ -154,13 +152,13 @@ def _build_state(
     row: models.Route | None, number: int, base: RouteSpec, draft: Draft, panel: DryRunPanel
 ) -> EditorState:
     snapshot = current_snapshot()
-    document = document_from(draft)
-    state = EditorState(row, number, base, draft, panel, snapshot, document)
-    state.checks = check(CheckInput(draft, document, snapshot, state.saved_name))
+    spec = spec_from(draft)
+    state = EditorState(row, number, base, draft, panel, snapshot, spec)
+    state.checks = check(CheckInput(draft, spec, snapshot, state.saved_name))
     return state
 
 
-def _base_document(row: models.Route | None, number: int) -> RouteSpec:
+def _base_spec(row: models.Route | None, number: int) -> RouteSpec:
     if row is None:
         return EMPTY_ROUTE
     current_version = current_state(row)
@@ -175,11 +173,9 @@ def save(request: HttpRequest, state: EditorState, number: int) -> HttpResponse:
     if blocks(state.checks):
         state.status = 422
         return render_editor(request, state)
-    note = ", ".join(labels.changes(state.base, state.document))[:300] if state.row else ""
+    note = ", ".join(labels.changes(state.base, state.spec))[:300] if state.row else ""
     try:
-        version = save_route(
-            state.document, route=state.row, number=number, author=username, note=note
-        )
+        version = save_route(state.spec, route=state.row, number=number, author=username, note=note)
     except Conflict as conflict:
         return _conflict_response(request, state, conflict.current)
     except ValueError as error:
@@ -218,12 +214,12 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
     health = circuit_states(runtime_of(request))
     findings = state.findings
     pill_class, pill_text = presentation.findings_pill(findings)
-    valid_document = restore_invalid_fields(state.draft, state.document, state.base)
+    valid_spec = restore_invalid_fields(state.draft, state.spec, state.base)
     # `<step>-new` is the choice of a target to add: without one, nothing has changed.
     invalid_fields = [name for name in state.draft.errors if not name.endswith("-new")]
     invalid_labels = dict.fromkeys(labels.field_label(name) for name in invalid_fields)
     changes = [
-        *labels.changes(state.base, valid_document),
+        *labels.changes(state.base, valid_spec),
         *(_("invalid %s") % label for label in invalid_labels),
     ]
     context_values: dict[str, Any] = {
@@ -231,7 +227,7 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
         "state": state,
         "draft": state.draft,
         "steps": presentation.steps(
-            state.draft, state.document, state.snapshot, target_metrics(), health
+            state.draft, state.spec, state.snapshot, target_metrics(), health
         ),
         "checks": findings,
         "name_error": next(
@@ -247,7 +243,7 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
         **presentation.choices(state.draft, state.dry_run, state.snapshot),
     }
     if state.review:
-        context_values["lines"] = yaml_text.difference(state.base, valid_document)
+        context_values["lines"] = yaml_text.difference(state.base, valid_spec)
     if not live:
         routes = presentation.pages_of_routes(models.Route.objects.all(), traffic())
         context_values["route_count"] = routes.count

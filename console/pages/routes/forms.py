@@ -25,7 +25,7 @@ from console.pages.routes.policy_fields import (
     policy_from_form,
     policy_values,
 )
-from gateway.routing.candidates import CLASSES, CONDITIONS
+from gateway.routing.candidates import CONDITIONS, ERROR_CLASSES
 from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 
 MAX_STEPS, MAX_TARGETS = 20, 60
@@ -104,27 +104,27 @@ class Draft:
         return f"{prefix}{number}"
 
 
-# From a document
+# From a spec
 
 
-def draft_from_document(document: RouteSpec) -> Draft:
-    """The draft of a document."""
+def draft_from_spec(spec: RouteSpec) -> Draft:
+    """The draft of a spec."""
     draft = Draft(
-        name=document.name,
-        aliases=list(document.aliases),
-        strict=document.strict,
-        enabled=document.enabled,
-        hidden=document.hidden,
-        log_bodies={True: "yes", False: "no", None: ""}[document.log_bodies],
-        retries=str(document.retries),
-        cooldown_s=_number_text(document.cooldown_s),
-        default_max_output=_number_text(document.default_max_output),
-        reasoning_field=document.reasoning_field,
-        fallbacks=list(document.fallbacks),
-        policy=policy_draft(document),
+        name=spec.name,
+        aliases=list(spec.aliases),
+        strict=spec.strict,
+        enabled=spec.enabled,
+        hidden=spec.hidden,
+        log_bodies={True: "yes", False: "no", None: ""}[spec.log_bodies],
+        retries=str(spec.retries),
+        cooldown_s=_number_text(spec.cooldown_s),
+        default_max_output=_number_text(spec.default_max_output),
+        reasoning_field=spec.reasoning_field,
+        fallbacks=list(spec.fallbacks),
+        policy=policy_draft(spec),
     )
-    draft.cache_ttl, draft.cache_scope, draft.cache_extra_json = cache_fields(document.cache)
-    for step in document.steps:
+    draft.cache_ttl, draft.cache_scope, draft.cache_extra_json = cache_fields(spec.cache)
+    for step in spec.steps:
         draft.steps.append(_step_draft(draft.new_key("s"), step))
         for target in step.targets:
             draft.steps[-1].targets.append(_target_draft(draft.new_key("t"), target))
@@ -216,7 +216,7 @@ def _step_from_form(data: QueryDict, key: str) -> StepDraft:
         key=key,
         name=text("name")[:100],
         strategy=text("strategy") or "ordered",
-        fallback_on=[n for n in data.getlist(f"{key}-fallback_on") if n in CLASSES],
+        fallback_on=[n for n in data.getlist(f"{key}-fallback_on") if n in ERROR_CLASSES],
         needs={f: text(f) for f in CONDITIONS if text(f) in {WITH, WITHOUT}},
         min_context=text("min_context"),
         max_context=text("max_context"),
@@ -239,11 +239,11 @@ def _target_from_form(data: QueryDict, key: str) -> TargetDraft:
     )
 
 
-# To a document
+# To a spec
 
 
-def document_from(draft: Draft) -> RouteSpec:
-    """The document of a draft; invalid fields are reported in `draft.errors`."""
+def spec_from(draft: Draft) -> RouteSpec:
+    """The spec of a draft; invalid fields are reported in `draft.errors`."""
     draft.errors = {}
     return RouteSpec(
         name=draft.name,
@@ -314,14 +314,14 @@ def _parse_extra(text: str) -> TargetSpec:
         return TargetSpec(model="")
 
 
-def restore_invalid_fields(draft: Draft, document: RouteSpec, saved: RouteSpec) -> RouteSpec:
-    """The document of a draft, with the saved values of the fields that are invalid."""
+def restore_invalid_fields(draft: Draft, spec: RouteSpec, saved: RouteSpec) -> RouteSpec:
+    """The spec of a draft, with the saved values of the fields that are invalid."""
     invalid_options = {name.partition("-")[0] for name in draft.errors}
     if "cache_ttl" in invalid_options:
         invalid_options.add("cache")
     saved_weights = {target.model: target.weight for step in saved.steps for target in step.targets}
     steps = []
-    for index, (entered, step) in enumerate(zip(draft.steps, document.steps, strict=True)):
+    for index, (entered, step) in enumerate(zip(draft.steps, spec.steps, strict=True)):
         saved_step = saved.steps[index] if index < len(saved.steps) else StepSpec()
         targets = tuple(
             msgspec.structs.replace(target, weight=saved_weights.get(target.model, 1.0))
@@ -337,7 +337,7 @@ def restore_invalid_fields(draft: Draft, document: RouteSpec, saved: RouteSpec) 
         steps.append(msgspec.structs.replace(step, **values, targets=targets))
     options = invalid_options.intersection(RouteSpec.__struct_fields__)
     values = {name: getattr(saved, name) for name in options}
-    return msgspec.structs.replace(document, **values, steps=tuple(steps))
+    return msgspec.structs.replace(spec, **values, steps=tuple(steps))
 
 
 def _parse_integer(draft: Draft, name: str, text: str) -> int | None:

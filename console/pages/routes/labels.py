@@ -32,7 +32,7 @@ STRATEGY_HINTS = {
     "split": gettext_lazy("a session or key keeps its variant; shares by weight"),
 }
 # Labels of the failures in `fallback_on`.
-CLASSES = {
+ERROR_CLASSES = {
     "rate_limit": gettext_lazy("rate limit (429)"),
     "upstream_error": gettext_lazy("server error (5xx)"),
     "timeout": gettext_lazy("timeout"),
@@ -42,7 +42,7 @@ CLASSES = {
     "content_policy": gettext_lazy("content policy"),
 }
 # Labels of the keys within a column.
-_KEY_LABELS = {**CLASSES, "ttl_s": gettext_lazy("TTL (s)"), "scope": gettext_lazy("scope")}
+_KEY_LABELS = {**ERROR_CLASSES, "ttl_s": gettext_lazy("TTL (s)"), "scope": gettext_lazy("scope")}
 FEATURES = {
     "tools": gettext_lazy("tools"),
     "images": gettext_lazy("images"),
@@ -93,7 +93,7 @@ def field_label(name: str) -> str:
 
 def entry_conditions(step: StepSpec) -> list[str]:
     """Return the failures of the previous step that activate this one; empty for any failure."""
-    return [str(CLASSES[name]) for name in step.fallback_on]
+    return [str(ERROR_CLASSES[name]) for name in step.fallback_on]
 
 
 def request_conditions(step: StepSpec) -> list[str]:
@@ -126,7 +126,7 @@ def target_options(step: StepSpec) -> list[str]:
 
 
 def changes(before: RouteSpec, after: RouteSpec) -> list[str]:
-    """Describe the differences between two documents."""
+    """Describe the differences between two specs."""
     descriptions = [
         *_option_changes(before, after),
         *_name_changes(before, after),
@@ -193,8 +193,8 @@ def _step_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
     yield from _condition_changes(before.steps, after.steps)
 
 
-def _numbered_targets(document: RouteSpec) -> Iterator[tuple[int, int, TargetSpec]]:
-    for number, step in enumerate(document.steps):
+def _numbered_targets(spec: RouteSpec) -> Iterator[tuple[int, int, TargetSpec]]:
+    for number, step in enumerate(spec.steps):
         for position, target in enumerate(step.targets):
             yield number, position, target
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from gateway.routing.active_hours import parse_active_hours
-from gateway.routing.candidates import CLASSES
+from gateway.routing.candidates import ERROR_CLASSES
 from gateway.routing.route_spec import RouteSpec
 from gateway.routing.snapshot import MIN_HEALTH_CHECK_INTERVAL_S
 from gateway.store.field_values import MAX_TAG, MAX_TAGS
@@ -132,25 +132,23 @@ class PolicyDraft:
     guardrails: list[str] = field(default_factory=list)
 
 
-def policy_draft(document: RouteSpec) -> PolicyDraft:
-    """The draft of a document's reliability options."""
+def policy_draft(spec: RouteSpec) -> PolicyDraft:
+    """The draft of a spec's reliability options."""
     return PolicyDraft(
-        values={name: _entered_text(name, document) for name in OPTIONS},
+        values={name: _entered_text(name, spec) for name in OPTIONS},
         counts={
             f"{field_name}:{name}": str(times)
             for field_name in COUNTS_BY_CLASS
-            for name, times in getattr(document, field_name).items()
+            for name, times in getattr(spec, field_name).items()
         },
-        fallbacks_by_kind={
-            name: list(routes) for name, routes in document.fallbacks_by_kind.items()
-        },
-        guardrails=list(document.guardrails),
+        fallbacks_by_kind={name: list(routes) for name, routes in spec.fallbacks_by_kind.items()},
+        guardrails=list(spec.guardrails),
     )
 
 
-def _entered_text(name: str, document: RouteSpec) -> str:
+def _entered_text(name: str, spec: RouteSpec) -> str:
     """The form value of an option."""
-    value = getattr(document, name)
+    value = getattr(spec, name)
     match OPTIONS[name]:
         case NumberOption(scale=scale):
             return "" if value is None else f"{value * scale:.10g}"
@@ -167,11 +165,12 @@ def policy_from_form(data: QueryDict) -> PolicyDraft:
     counts = {
         f"{field_name}:{name}": text
         for field_name in COUNTS_BY_CLASS
-        for name in CLASSES
+        for name in ERROR_CLASSES
         if (text := data.get(f"{field_name}-{name}", "").strip())
     }
     fallbacks = {
-        name: list(dict.fromkeys(data.getlist(f"fallbacks_by_kind-{name}"))) for name in CLASSES
+        name: list(dict.fromkeys(data.getlist(f"fallbacks_by_kind-{name}")))
+        for name in ERROR_CLASSES
     }
     return PolicyDraft(
         values={
@@ -190,7 +189,7 @@ def policy_from_form(data: QueryDict) -> PolicyDraft:
 
 
 def policy_values(policy: PolicyDraft, errors: Errors) -> dict[str, Any]:
-    """The document's fields; invalid input is reported in `errors`."""
+    """The spec's fields; invalid input is reported in `errors`."""
     counts: dict[str, dict[str, int]] = {field_name: {} for field_name in COUNTS_BY_CLASS}
     for key, text in policy.counts.items():
         field_name, _colon, name = key.partition(":")

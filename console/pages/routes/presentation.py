@@ -98,7 +98,7 @@ class StepView(NamedTuple):
 
 def steps(
     draft: Draft,
-    document: RouteSpec,
+    spec: RouteSpec,
     snapshot: Snapshot,
     metrics_by_target: dict[str, TargetMetrics],
     health: Mapping[str, CircuitState],
@@ -107,7 +107,7 @@ def steps(
     return [
         _step_view(draft, step_draft, step_doc, number, snapshot, metrics_by_target, health)
         for number, (step_draft, step_doc) in enumerate(
-            zip(draft.steps, document.steps, strict=True), start=1
+            zip(draft.steps, spec.steps, strict=True), start=1
         )
     ]
 
@@ -142,7 +142,7 @@ def _step_view(
         split=split if step_doc.strategy in SPLIT_STRATEGIES and len(split) > 1 else [],
         classes=[
             (name, str(title), name in step_draft.fallback_on)
-            for name, title in labels.CLASSES.items()
+            for name, title in labels.ERROR_CLASSES.items()
         ],
         needs=[
             (f, str(title), step_draft.needs.get(f, "")) for f, title in labels.CONDITIONS.items()
@@ -263,7 +263,11 @@ def _has_policy_errors(draft: Draft) -> bool:
     """Whether the reliability section has errors, so that it is expanded."""
     names = {
         *OPTIONS,
-        *(f"{field_name}-{name}" for field_name in COUNTS_BY_CLASS for name in labels.CLASSES),
+        *(
+            f"{field_name}-{name}"
+            for field_name in COUNTS_BY_CLASS
+            for name in labels.ERROR_CLASSES
+        ),
     }
     return not names.isdisjoint(draft.errors)
 
@@ -280,7 +284,7 @@ def _error_class_options(draft: Draft) -> list[ErrorClassOptions]:
             errors.get(f"cooldown_after_by_kind-{name}", ""),
             policy.fallbacks_by_kind.get(name, []),
         )
-        for name, title in labels.CLASSES.items()
+        for name, title in labels.ERROR_CLASSES.items()
     ]
 
 

@@ -149,12 +149,12 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
         messages.success(request, _("%s deleted") % name)
         return redirect_to(request, reverse("routes"))
     dependents = [r.name for r in models.Route.objects.order_by("name") if name in r.fallbacks]
-    document = current_state(row).spec
+    spec = current_state(row).spec
     context = {
         "page": "routes",
         "name": name,
         "dependents": dependents,
-        "aliases": document.aliases,
+        "aliases": spec.aliases,
     }
     return render(request, "console/routes/delete.html", context)
 
@@ -194,12 +194,12 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
         for index in range(len(stored_versions))
     ]
     if not stored_versions or stored_versions[0].number != current_version.number:
-        newest_document = from_json(stored_versions[0].spec) if stored_versions else None
-        changes = labels.changes(newest_document, current_version.spec) if newest_document else []
+        newest_spec = from_json(stored_versions[0].spec) if stored_versions else None
+        changes = labels.changes(newest_spec, current_version.spec) if newest_spec else []
         version_entries.insert(0, Version(current_version.number, None, changes, latest=True))
     shown_version = number_in(request.GET.get("show", ""), 9)
-    document = restore_spec(row, shown_version) if shown_version is not None else None
-    lines = yaml_text.difference(document, current_version.spec) if document else []
+    spec = restore_spec(row, shown_version) if shown_version is not None else None
+    lines = yaml_text.difference(spec, current_version.spec) if spec else []
     context: dict[str, object] = {
         "page": "routes",
         "name": name,
@@ -215,14 +215,14 @@ def _version_entry(stored_versions: list[models.RouteVersion], index: int, newes
     version = stored_versions[index]
     previous_version = stored_versions[index + 1] if index + 1 < len(stored_versions) else None
     changes = (
-        labels.changes(_document_of(previous_version), _document_of(version))
+        labels.changes(_spec_of(previous_version), _spec_of(version))
         if previous_version is not None
         else []
     )
     return Version(version.number, version, changes, latest=version.number == newest)
 
 
-def _document_of(version: models.RouteVersion) -> RouteSpec:
+def _spec_of(version: models.RouteVersion) -> RouteSpec:
     return from_json(version.spec)
 
 
@@ -237,12 +237,12 @@ def restore(request: HttpRequest, name: str) -> HttpResponse:
     expected = number_in(request.POST.get("version", ""), 9)
     if number is None or expected is None:
         raise Http404
-    document = restore_spec(row, number)
-    if document is None:
+    spec = restore_spec(row, number)
+    if spec is None:
         raise Http404
     author, note = request.user.get_username(), _("restored version %s") % number
     try:
-        saved = save_route(document, route=row, number=expected, author=author, note=note)
+        saved = save_route(spec, route=row, number=expected, author=author, note=note)
     except Conflict:
         messages.error(
             request, _("The route has been changed in the meantime. Review it and try again.")

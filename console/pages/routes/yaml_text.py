@@ -25,10 +25,10 @@ class Line(NamedTuple):
     text: str
 
 
-def text(document: RouteSpec) -> str:
-    """Return the document as YAML, without default values."""
-    values = _without_defaults(as_json(document), RouteSpec)
-    values["steps"] = [_step_mapping(step) for step in as_json(document)["steps"]]
+def text(spec: RouteSpec) -> str:
+    """Return the spec as YAML, without default values."""
+    values = _without_defaults(as_json(spec), RouteSpec)
+    values["steps"] = [_step_mapping(step) for step in as_json(spec)["steps"]]
     yaml_text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     return yaml_text
 
@@ -60,7 +60,7 @@ def _only_differences(value: Any, default: Any) -> Any:
 
 
 def difference(before: RouteSpec, after: RouteSpec) -> list[Line]:
-    """Unified diff of two documents: changed lines, with context lines around them."""
+    """Unified diff of two specs: changed lines, with context lines around them."""
     return line_difference(text(before), text(after))
 
 
