@@ -49,6 +49,8 @@ def _piece(i: int, arguments: str, **fields: Any) -> Json:
     return {"tool_calls": [{"id": f"c{i}", "function": function, **fields}]}
 
 
+_LOGPROB = {"token": "x", "logprob": -0.1, "top_logprobs": []}
+
 CHAT: dict[str, Callable[[int], list[Frame]]] = {
     "texts": lambda n: _chat(*[{"content": "x"}] * n),
     "thoughts": lambda n: _chat(*[{"reasoning_content": "x"}] * n),
@@ -82,6 +84,10 @@ CHAT: dict[str, Callable[[int], list[Frame]]] = {
     "annotations": lambda n: _chat(
         {"content": "x"},
         *[{"annotations": [{"type": "url_citation", "url_citation": {"url": URL}}]}] * n,
+    ),
+    "log probabilities without text": lambda n: _frames(
+        *[{"choices": [{"index": 0, "delta": {}, "logprobs": {"content": [_LOGPROB] * 20}}]}] * n,
+        {"choices": [{"index": 0, "delta": {"content": "x"}}]},
     ),
     "sounds": lambda n: _chat(*[{"audio": {"data": "eA=="}}] * n),
     "usages": lambda n: _frames(
