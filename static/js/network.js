@@ -51,7 +51,7 @@ function statusText(status) {
   if (!status) return _("The server cannot be reached. Check that it is running.");
   if (status === 403) return _("You do not have permission to do this.");
   if (status === 404) return _("This item no longer exists.");
-  if (status === 503) return _("The gateway's database is not available. Try again in a moment.");
+  if (status === 503) return _("The gateway or its database is not available. Try again in a moment.");
   return _("The server returned an error (HTTP {status}).", { status });
 }
 
