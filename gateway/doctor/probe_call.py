@@ -26,6 +26,7 @@ from gateway.relay.translate.prepare import (
     ALTERNATIVE_DIALECT,
     PreparedRequest,
     apply_surface,
+    has_call,
     translate_request,
     url_path,
 )
@@ -87,7 +88,7 @@ class ProbeClient:
         prepared_request: PreparedRequest | None = None
         try:
             dialect = _dialect_for(target, request, traits, verb)
-            if verb != "generate" and not _has_call(dialect, target, verb):
+            if verb != "generate" and not has_call(dialect, target, verb):
                 return ProbeReply(error=_NO_CALL)
             prepared_request = _prepare_request(dialect, target, request, traits, verb)
             reply = await self._send_prepared(target, prepared_request, traits, request, verb)
@@ -133,12 +134,6 @@ def _dialect_for(target: Target, request: Request, traits: Traits, verb: Verb) -
         traits.responses_required_with_tools and bool(request.tools)
     )
     return DIALECTS[sibling_name] if is_required or verb == "count_tokens" else dialect
-
-
-def _has_call(dialect: Dialect, target: Target, verb: Verb) -> bool:
-    """Whether a dialect has a path of its own for a verb."""
-    generate = url_path(dialect, target, stream=False, verb="generate")
-    return url_path(dialect, target, stream=False, verb=verb) != generate
 
 
 def _prepare_request(

@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from gateway.relay.run import count_tokens
-from tests.relay.harness import PacedBody, gateway, provider, refusal, route, snapshot
+from tests.relay.harness import (
+    PacedBody,
+    completion,
+    gateway,
+    provider,
+    refusal,
+    route,
+    snapshot,
+)
 
 REQUEST = {"model": "m", "messages": [{"role": "user", "content": "hello " * 50}]}
 VERSION = {"anthropic-version": "2023-06-01"}
@@ -61,3 +70,18 @@ async def test_a_count_that_fails_is_estimated(
     assert reply.headers["x-dragoman-token-count"] == "estimate"
     assert 40 < reply.json()["input_tokens"] < 200
     assert (record.status, record.outcome) == (200, "ok")
+
+
+async def test_a_dialect_without_token_counts_is_not_asked_to_generate(tmp_path: Path) -> None:
+    """The model has an endpoint for counts in Responses, which this provider does not serve."""
+    base = route("m", provider("a"))
+    (target,) = base.targets
+    traits = msgspec.structs.replace(target.model.traits, responses=False, count_tokens="endpoint")
+    model = msgspec.structs.replace(target.model, traits=traits)
+    targets = (msgspec.structs.replace(target, model=model),)
+    registry = snapshot(msgspec.structs.replace(base, targets=targets))
+    async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
+        reply = await live.post("/v1/messages/count_tokens", REQUEST, headers=VERSION)
+    assert reply.status == 200, reply.body
+    assert reply.headers["x-dragoman-token-count"] == "estimate"
+    assert live.upstreams.requests == []

@@ -24,7 +24,7 @@ from gateway.relay.run.pipeline import parse_for_selection, parse_for_target, se
 from gateway.relay.run.reply import decode, response_headers
 from gateway.relay.run.route_guardrails import guard_for_route
 from gateway.relay.run.settle import settle
-from gateway.relay.translate.prepare import prepare
+from gateway.relay.translate.prepare import has_call, prepare, upstream_dialect
 from gateway.relay.upstream.client import SUCCESS_STATUSES, send_with_token
 from gateway.routing.snapshot import Target
 
@@ -84,6 +84,8 @@ async def _count_upstream(runtime: Runtime, call: Call, target: Target) -> int |
         return None
     assert exchange.route is not None
     try:
+        if not has_call(upstream_dialect(call, target), target, "count_tokens"):
+            return None
         if runtime.media is not None:
             await runtime.media.gather(call, exchange.route, target)
         if len(exchange.body) >= offload.LARGE_BYTES:

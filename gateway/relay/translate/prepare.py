@@ -427,6 +427,12 @@ def url_path(dialect: Dialect, target: Target, *, stream: bool, verb: Verb) -> s
     return dialect.provider.path(target.model.name, stream=stream, verb=verb)
 
 
+def has_call(dialect: Dialect, target: Target, verb: Verb) -> bool:
+    """Whether there is a path of its own for a verb; generation would run at any other."""
+    generate_path = url_path(dialect, target, stream=False, verb="generate")
+    return url_path(dialect, target, stream=False, verb=verb) != generate_path
+
+
 def translate_request(
     request: Request,
     dialect: Dialect,
