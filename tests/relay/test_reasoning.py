@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -42,6 +43,7 @@ from tests.relay.clients import (
     Responses,
     events,
 )
+from tests.relay.harness import gateway, provider, route, snapshot, sse
 from tests.relay.test_reasoning_matrix import (
     PROMPT,
     RETURNED,
@@ -510,6 +512,47 @@ async def test_a_repeated_refusal_is_returned_after_one_retry(
         reply = await gateway.post(path, body, headers=client.headers)
         assert reply.status == 400
         assert upstreams.count("openai") == count + 2
+
+
+STREAMED_REFUSAL = {
+    "code": "invalid_encrypted_content",
+    "message": "The encrypted content could not be verified.",
+}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "error", "sequence_number": 0, "param": None, **STREAMED_REFUSAL},
+        {"type": "error", "error": {"type": "invalid_request_error", **STREAMED_REFUSAL}},
+        {
+            "type": "response.failed",
+            "response": {"id": "resp_1", "status": "failed", "error": STREAMED_REFUSAL},
+        },
+    ],
+    ids=["error", "nested error", "failed"],
+)
+async def test_a_refusal_in_a_stream_is_retried_without_state(
+    tmp_path: Path, event: dict[str, Any]
+):
+    """https://github.com/Wei-Shaw/sub2api/issues/3138"""
+    refused = b"event: %s\ndata: %s\n\n" % (event["type"].encode(), json.dumps(event).encode())
+    user, state = (
+        {"role": "user", "content": "hi"},
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "other"},
+    )
+    answer = {"id": "resp_2", "object": "response", "status": "completed", "output": []}
+    answers = iter([sse(refused), httpx.Response(200, json={**answer, "usage": None})])
+    target = provider("one", "openai_responses", preset="openai_responses")
+    async with gateway(
+        tmp_path, snapshot(route("r", target, model="gpt-5")), one=lambda _: next(answers)
+    ) as live:
+        body = {"model": "r", "stream": True, "store": False, "input": [user, state, user]}
+        reply = await live.post("/v1/responses", body)
+        upstream_bodies = [json.loads(request.content) for request in live.upstreams.requests]
+    assert reply.status == 200, reply.body
+    assert [b["input"] for b in upstream_bodies] == [[user, state, user], [user, user]]
+    assert reply.headers["x-dragoman-dropped"] == "input[1]"
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,8 @@ _KIND_BY_GENERIC_CODE: dict[str, str] = {
     "invalid_argument": "invalid_request",
     "badrequesterror": "invalid_request",
     "not_found_error": "not_found",
+    # In a stream of Responses the code has no type next to it.
+    "invalid_encrypted_content": "invalid_request",
     # An image of the request (`ResponseError.code` of the openai SDK).
     **dict.fromkeys(("invalid_image", "invalid_image_format", "invalid_image_mode"), _INVALID),
     **dict.fromkeys(("invalid_image_url", "invalid_base64_image", "image_parse_error"), _INVALID),
