@@ -410,6 +410,29 @@ LINES = [
         "MiniMax-M2",
     ),
     request_row(
+        "MiniMax takes no system message in the conversation of its own dialect",
+        "anthropic",
+        "minimax",
+        {"messages": [HI, {"role": "system", "content": "x"}]},
+        {"messages": [HI, {"role": "user", "content": "x"}]},
+        {("messages[1].role", "approximated")},
+        "MiniMax-M2",
+    ),
+    request_row(
+        "MiniMax takes one system message in OpenAI's dialect",
+        "anthropic",
+        "minimax-openai",
+        {"system": "s", "messages": [HI, {"role": "system", "content": "x"}]},
+        {
+            "messages": [
+                {"role": "system", "content": "s"},
+                {"role": "user", "content": "hi\n\n<system-reminder>\nx\n</system-reminder>"},
+            ]
+        },
+        {("messages[1]", "approximated")},
+        "MiniMax-M2",
+    ),
+    request_row(
         "a model that always reasons does so as little as possible",
         "openai_chat",
         "openai_responses",

@@ -81,6 +81,14 @@ MESSAGES_PRESETS: tuple[Preset, ...] = (
                 "context_management",
                 "container",
             ),
+            # https://github.com/MiniMax-AI/MiniMax-M2.7/issues/43: a 400 for the system messages
+            # that Claude Code sends since 2.1.154.
+            Edit(
+                op="map",
+                path="messages[].role",
+                value={"system": "user"},
+                reason="MiniMax rejects system messages in the conversation",
+            ),
             # The range of its `temperature` is (0, 1].
             Edit(op="min", path="temperature", value=0.01, reason="MiniMax rejects 0"),
         ),

@@ -337,6 +337,9 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
             "replay_reasoning": "native",
             "n_max": 1,
             "temperature_max": 1.0,
+            # "invalid chat setting" for a second one:
+            # https://github.com/can1357/oh-my-pi/pull/954
+            "mid_system": False,
         },
         prices="minimax",
     ),
