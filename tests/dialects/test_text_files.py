@@ -178,3 +178,95 @@ def test_base64_in_several_lines_is_sent_in_one() -> None:
     translation = translate.request("ollama", "gemini", body, {}, "gemini-3.8-flash")
     image = translation["body"]["contents"][0]["parts"][1]
     assert image == {"inlineData": {"mimeType": "image/png", "data": png}}
+
+
+# --- Anthropic's own format, at models that support no documents --------------------------
+
+NO_DOCUMENTS = ["deepseek-anthropic", "minimax", "ollama-anthropic", "moonshot-anthropic"]
+TEXT_SOURCE = {"type": "text", "media_type": "text/plain", "data": WORDS}
+MARK = {"cache_control": {"type": "ephemeral"}}
+DOCUMENTS: dict[str, tuple[Json, list[Json]]] = {
+    "text": (
+        {"type": "document", "source": TEXT_SOURCE, "title": "notes.md", **MARK},
+        [{"type": "text", "text": f"notes.md\n\n{WORDS}", **MARK}],
+    ),
+    "string": (
+        {"type": "document", "source": {"type": "content", "content": WORDS}},
+        [{"type": "text", "text": WORDS}],
+    ),
+    "blocks": (
+        {
+            "type": "document",
+            "source": {"type": "content", "content": [{"type": "text", "text": WORDS}]},
+            "context": "a diary",
+        },
+        [{"type": "text", "text": "a diary"}, {"type": "text", "text": WORDS}],
+    ),
+    "search result": (
+        {
+            "type": "search_result",
+            "source": "https://a.org",
+            "title": "A",
+            "content": [{"type": "text", "text": WORDS}],
+        },
+        [{"type": "text", "text": "A\nhttps://a.org"}, {"type": "text", "text": WORDS}],
+    ),
+}
+
+
+def messages_request(*blocks: Json) -> Json:
+    content = [{"type": "text", "text": "Sum it up."}, *blocks]
+    return {"model": "gw", "max_tokens": 99, "messages": [{"role": "user", "content": content}]}
+
+
+@each("form", DOCUMENTS)
+@each("target", NO_DOCUMENTS)
+def test_a_document_of_text_is_sent_as_text_in_a_passed_request(target: str, form: str) -> None:
+    block, blocks = DOCUMENTS[form]
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [block]}
+    request = messages_request(block, result) | {"vendor_field": 1}
+    translation = translate.request("anthropic", target, request, VERSION, "m")
+    assert translation["passthrough"]
+    assert translation["body"]["vendor_field"] == 1
+    _, *sent = translation["body"]["messages"][0]["content"]
+    assert sent == [*blocks, {**result, "content": blocks}]
+    assert [(row["field"], row["action"]) for row in translation["report"]] == [
+        ("messages[0].content[1]", "approximated"),
+        ("messages[0].content[2].content[0]", "approximated"),
+    ]
+
+
+@each("target", NO_DOCUMENTS)
+def test_a_file_of_text_becomes_no_document(target: str) -> None:
+    request = chat_request(FORMS["plain"])
+    translation = translate.request("openai_chat", target, request, {}, "m")
+    assert translation["body"]["messages"][0]["content"] == [
+        {"type": "text", "text": "Sum it up."},
+        {"type": "text", "text": f"notes.txt\n\n{WORDS}"},
+    ]
+    report = [(row["field"], row["action"]) for row in translation["report"]]
+    assert ("messages[0].content[1]", "approximated") in report
+
+
+@each(
+    "block",
+    [
+        {"type": "document", "source": {"type": "base64", "data": PDF}},
+        {"type": "document", "source": {"type": ["text"], "data": WORDS}},
+        {"type": "document", "source": {"type": "text", "data": 1}},
+        {"type": "document"},
+        {"type": ["document"], "document": "document"},
+    ],
+    ids=["pdf", "unusual type", "no text", "no source", "unusual block"],
+)
+def test_another_document_is_passed_on(block: Json) -> None:
+    request = messages_request(block)
+    translation = translate.request("anthropic", "ollama-anthropic", request, VERSION, "m")
+    assert translation["body"]["messages"] == request["messages"]
+    assert translation["report"] == []
+
+
+def test_claude_gets_documents_as_they_are() -> None:
+    request = messages_request(DOCUMENTS["text"][0])
+    translation = translate.request("anthropic", "anthropic", request, VERSION, "claude-opus-5")
+    assert translation["body"]["messages"] == request["messages"]

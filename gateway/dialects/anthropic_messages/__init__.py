@@ -18,6 +18,7 @@ from gateway.dialects.anthropic_messages.request import (
 )
 from gateway.dialects.anthropic_messages.response import parse_response, peek_usage, render_response
 from gateway.dialects.anthropic_messages.stream import MessagesStreamParser, MessagesStreamRenderer
+from gateway.dialects.anthropic_messages.text_documents import inline_documents
 from gateway.dialects.base import Client, Dialect, PromptFormat, Provider
 from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.dialects.shared.token_count import count_parser, count_renderer
@@ -59,5 +60,6 @@ DIALECT = Dialect(
         },
     ),
     last_user_text=last_user_text_reader("messages", "text"),
+    inline_files=inline_documents,
     reports_early_usage=True,
 )

@@ -7,8 +7,6 @@ import binascii
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
-from msgspec.structs import replace
-
 from gateway.canon.errors import GatewayError, invalid, unsupported
 from gateway.canon.json_values import list_or_empty
 from gateway.canon.media import (
@@ -40,6 +38,7 @@ from gateway.dialects.anthropic_messages.context import (
     Json,
     RenderContext,
 )
+from gateway.dialects.anthropic_messages.text_documents import DOCUMENT_AS_TEXT, document_as_text
 from gateway.dialects.shared import mcp
 from gateway.dialects.shared.fields import (
     boolean,
@@ -443,7 +442,7 @@ def _render_part(context: RenderContext, part: Part) -> list[Json]:
         case Image():
             return [context.add_cache_breakpoint(_render_image(context, part), part.cache)]
         case Document():
-            return [context.add_cache_breakpoint(_render_document(context, part), part.cache)]
+            return _render_document(context, part)
         case ToolCall():
             return [context.add_cache_breakpoint(_render_tool_use(context, part), part.cache)]
         case ToolResult():
@@ -525,26 +524,39 @@ def _render_file_source(context: RenderContext, file_id: str, path: str) -> Json
     return {"type": "file", "file_id": file_id}
 
 
-def _render_document(context: RenderContext, document: Document) -> Json:
+def _render_document(context: RenderContext, document: Document) -> list[Json]:
+    if not context.traits.pdf:
+        return _render_document_as_text(context, document)
     if document.media_type == SEARCH_RESULT_MEDIA_TYPE and document.parts is not None:
-        return _render_search_result(context, document)
-    if (
-        not context.traits.pdf
-        and (document_text := decode_text_file(document.data, document.media_type)) is not None
-    ):
-        document = replace(document, text=document_text, data=None)
-    if not context.traits.pdf and document.text is None and document.parts is None:
-        return _render_media_note(
-            context, document.path, "document", "this model does not support documents"
-        )
-    block: Json = {"type": "document", "source": _render_document_source(context, document)}
+        block = _render_search_result(context, document)
+        return [context.add_cache_breakpoint(block, document.cache)]
+    block = {"type": "document", "source": _render_document_source(context, document)}
     if document.title is not None:
         block["title"] = document.title
     if document.context is not None:
         block["context"] = document.context
     if document.citations is not None:
         block["citations"] = {"enabled": document.citations}
-    return block
+    return [context.add_cache_breakpoint(block, document.cache)]
+
+
+def _render_document_as_text(context: RenderContext, document: Document) -> list[Json]:
+    """Text under its title, for a model that supports no documents; a note for another file."""
+    document_text = document.text
+    if document_text is None:
+        document_text = decode_text_file(document.data, document.media_type)
+    if document_text is None and document.parts is None:
+        reason = "this model does not support documents"
+        return [_render_media_note(context, document.path, "document", reason)]
+    context.approximate(document.path, DOCUMENT_AS_TEXT)
+    if document_text is not None:
+        blocks = document_as_text(document.title, document.context, document_text)
+    else:
+        inner = render_blocks(context, document.parts or ())
+        blocks = document_as_text(document.title, document.context, inner)
+    if blocks:
+        context.add_cache_breakpoint(blocks[-1], document.cache)
+    return blocks
 
 
 def _render_document_source(context: RenderContext, document: Document) -> Json:
