@@ -637,3 +637,24 @@ def test_a_name_of_a_file_and_a_strict_tool_are_reported_by_the_clients_field(
         (title, "dropped"),
         (strict, "approximated"),
     }
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("deepseek-anthropic", "minimax", "ollama-anthropic", "moonshot-anthropic"),
+        *("zai-anthropic", "openai_chat", "openai_responses", "gemini", "bedrock_converse"),
+    ],
+)
+def test_local_paths_of_claude_code_reach_only_anthropic(target: str) -> None:
+    """Claude Code's auto mode sends the directories that it protects in `safeguards`."""
+    body = {"model": "gw", **MESSAGES, "safeguards": {"paths": ["/home/ann/project"]}}
+    translation = translate.request("anthropic", target, body, {}, MODELS.get(target, "m"))
+    assert "/home/ann" not in repr(translation["body"])
+    assert ("safeguards", "dropped") in {(r["field"], r["action"]) for r in translation["report"]}
+
+
+def test_anthropic_gets_the_safeguards_of_claude_code() -> None:
+    body = {"model": "gw", **MESSAGES, "safeguards": {"paths": ["/home/ann/project"]}}
+    translation = translate.request("anthropic", "anthropic", body, {}, "claude-opus-5")
+    assert translation["body"]["safeguards"] == body["safeguards"]

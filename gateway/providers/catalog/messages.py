@@ -8,6 +8,9 @@ from __future__ import annotations
 from gateway.providers.catalog.shared import ANTHROPIC, MESSAGES_COMPATIBLE, drop_edits
 from gateway.providers.profile import Edit, Preset
 
+# Claude Code's auto mode sends local paths in it.
+_DROP_SAFEGUARDS = drop_edits("only Anthropic uses Claude Code's safeguards", "safeguards")
+
 MESSAGES_PRESETS: tuple[Preset, ...] = (
     Preset(
         name="anthropic",
@@ -47,8 +50,9 @@ MESSAGES_PRESETS: tuple[Preset, ...] = (
             "max_output": 384_000,
             "context_window": 1_000_000,
         },
-        edits=drop_edits(
-            "DeepSeek ignores it", "container", "mcp_servers", "top_k", "service_tier"
+        edits=(
+            *_DROP_SAFEGUARDS,
+            *drop_edits("DeepSeek ignores it", "container", "mcp_servers", "top_k", "service_tier"),
         ),
         prices="deepseek",
     ),
@@ -72,6 +76,7 @@ MESSAGES_PRESETS: tuple[Preset, ...] = (
             "pdf": False,
         },
         edits=(
+            *_DROP_SAFEGUARDS,
             *drop_edits(
                 "MiniMax ignores it",
                 "top_k",
@@ -113,7 +118,10 @@ MESSAGES_PRESETS: tuple[Preset, ...] = (
             "cache": "none",
             "user_field": "none",
         },
-        edits=drop_edits("Ollama does not support this field", "tool_choice", "metadata"),
+        edits=(
+            *_DROP_SAFEGUARDS,
+            *drop_edits("Ollama does not support this field", "tool_choice", "metadata"),
+        ),
         local=True,
     ),
     Preset(
@@ -126,6 +134,7 @@ MESSAGES_PRESETS: tuple[Preset, ...] = (
         env=("MOONSHOT_API_KEY",),
         docs="https://platform.moonshot.ai/docs/guide/agent-support",
         traits={**MESSAGES_COMPATIBLE, "reasoning_modes": ("enabled", "disabled"), "pdf": False},
+        edits=_DROP_SAFEGUARDS,
         prices="moonshotai",
     ),
     Preset(
@@ -138,6 +147,7 @@ MESSAGES_PRESETS: tuple[Preset, ...] = (
         env=("ZAI_API_KEY",),
         docs="https://docs.z.ai/devpack/tool/claude",
         traits={**MESSAGES_COMPATIBLE, "reasoning_modes": ("enabled", "disabled"), "pdf": False},
+        edits=_DROP_SAFEGUARDS,
         prices="zai",
     ),
     Preset(
