@@ -311,6 +311,248 @@ CASES = [
         {"prompt": "def f(", "suffix": "return", "max_tokens": 5, "random_seed": 1},
         "echo dropped",
     ),
+    case(
+        "a Gemini client's history without one result, with one too many",
+        "gemini -> anthropic",
+        "claude-sonnet-4-6",
+        {
+            "contents": [
+                {"role": "model", "parts": [{"text": "hello"}]},
+                {"role": "user", "parts": [{"text": "q"}]},
+                {
+                    "role": "model",
+                    "parts": [
+                        {"functionCall": {"name": "f", "args": {"a": "1"}}},
+                        {"functionCall": {"name": "g", "args": {}}},
+                    ],
+                },
+                {
+                    "role": "user",
+                    "parts": [
+                        {"functionResponse": {"name": "g", "response": {"output": "r"}}},
+                        {"functionResponse": {"name": "zz", "response": {"x": 1}}},
+                    ],
+                },
+                {"role": "user", "parts": [{"text": "more"}]},
+            ],
+            "tools": [
+                {
+                    "functionDeclarations": [
+                        {
+                            "name": "f",
+                            "parameters": {
+                                "type": "OBJECT",
+                                "properties": {"a": {"type": "STRING", "nullable": True}},
+                            },
+                        },
+                        {"name": "g"},
+                    ]
+                }
+            ],
+            "toolConfig": {
+                "functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f", "g"]}
+            },
+            "generationConfig": {
+                "maxOutputTokens": 50,
+                "thinkingConfig": {"thinkingBudget": 0},
+                "temperature": 1.7,
+                "topK": 40,
+                "presencePenalty": -1.0,
+            },
+        },
+        {
+            "max_tokens": 50,
+            "tools": [
+                {
+                    "name": "f",
+                    "input_schema": {
+                        "type": "object",
+                        "properties": {"a": {"type": ["string", "null"]}},
+                    },
+                },
+                {"name": "g", "input_schema": {"type": "object", "properties": {}}},
+            ],
+            "tool_choice": {"type": "any"},
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "(conversation start)"}]},
+                {"role": "assistant", "content": [{"type": "text", "text": "hello"}]},
+                {"role": "user", "content": [{"type": "text", "text": "q"}]},
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "tool_use", "id": "call_2_0", "name": "f", "input": {"a": "1"}},
+                        {"type": "tool_use", "id": "call_2_1", "name": "g", "input": {}},
+                    ],
+                },
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "tool_result", "tool_use_id": "call_2_1", "content": "r"},
+                        {
+                            "type": "tool_result",
+                            "tool_use_id": "call_2_0",
+                            "content": "[no result provided]",
+                            "is_error": True,
+                        },
+                        {"type": "text", "text": "more"},
+                    ],
+                },
+            ],
+            "thinking": {"type": "disabled"},
+            "temperature": 1.0,
+            "top_k": 40,
+        },
+        "contents[0] approximated",
+        "contents[2].parts[0] approximated",
+        "contents[3].parts[1] dropped",
+        "generationConfig.presencePenalty dropped",
+        "generationConfig.temperature approximated",
+    ),
+    case(
+        "a Converse client's failed result with a document, and a prefill",
+        "bedrock_converse -> mistral",
+        "mistral-medium-latest",
+        {
+            "messages": [
+                {"role": "user", "content": [{"text": "q"}, {"cachePoint": {"type": "default"}}]},
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"toolUse": {"toolUseId": "t.1:x", "name": "f", "input": {"a": "b"}}}
+                    ],
+                },
+                {
+                    "role": "user",
+                    "content": [
+                        {
+                            "toolResult": {
+                                "toolUseId": "t.1:x",
+                                "status": "error",
+                                "content": [
+                                    {"json": {"k": 1}},
+                                    {
+                                        "document": {
+                                            "format": "pdf",
+                                            "name": "n",
+                                            "source": {"bytes": "JVBERi0="},
+                                        }
+                                    },
+                                ],
+                            }
+                        },
+                        {"text": "go"},
+                    ],
+                },
+                {"role": "assistant", "content": [{"text": "The"}]},
+            ],
+            "system": [{"text": "s"}],
+            "toolConfig": {
+                "tools": [
+                    {
+                        "toolSpec": {
+                            "name": "f",
+                            "inputSchema": {
+                                "json": {"type": "object", "properties": {"a": {"type": "string"}}}
+                            },
+                        }
+                    }
+                ]
+            },
+            "inferenceConfig": {"maxTokens": 50, "stopSequences": ["a"]},
+            "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
+        },
+        {
+            "messages": [
+                {"role": "system", "content": "s"},
+                {"role": "user", "content": "q"},
+                {
+                    "role": "assistant",
+                    "tool_calls": [
+                        {
+                            "id": "IfJ71gOMJ",
+                            "type": "function",
+                            "function": {"name": "f", "arguments": '{"a":"b"}'},
+                        }
+                    ],
+                },
+                {
+                    "role": "tool",
+                    "tool_call_id": "IfJ71gOMJ",
+                    "name": "f",
+                    "content": [
+                        {"type": "text", "text": 'Error: {"k":1}'},
+                        {
+                            "type": "document_url",
+                            "document_url": "data:application/pdf;base64,JVBERi0=",
+                            "document_name": "n",
+                        },
+                    ],
+                },
+                {"role": "assistant", "content": "I have the tool results."},
+                {"role": "user", "content": "go"},
+                {"role": "assistant", "content": "The", "prefix": True},
+            ],
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "f",
+                        "parameters": {"type": "object", "properties": {"a": {"type": "string"}}},
+                    },
+                }
+            ],
+            "max_tokens": 50,
+            "stop": ["a"],
+        },
+        "cachePoint dropped",
+        "guardrailConfig dropped",
+        "messages[1].content[0].toolUse.toolUseId approximated",
+        "messages[2] approximated",
+        "messages[2].content[0].toolResult.content[1].document approximated",
+        "messages[2].content[0].toolResult.status approximated",
+    ),
+    case(
+        "a Responses client's refusal, effort and metadata",
+        "openai_responses -> bedrock_converse",
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        {
+            "instructions": "i",
+            "input": [
+                {"role": "user", "content": "q"},
+                {
+                    "type": "message",
+                    "role": "assistant",
+                    "id": "m",
+                    "status": "completed",
+                    "content": [{"type": "refusal", "refusal": "no"}],
+                },
+                {"role": "developer", "content": "mid"},
+                {"role": "user", "content": "r"},
+            ],
+            "service_tier": "flex",
+            "safety_identifier": "u",
+            "metadata": {"a": "b"},
+            "reasoning": {"effort": "xhigh"},
+            "max_output_tokens": 20000,
+        },
+        {
+            "messages": [
+                {"role": "user", "content": [{"text": "q"}]},
+                {"role": "assistant", "content": [{"text": "no"}]},
+                {"role": "user", "content": [{"text": "r"}]},
+            ],
+            "inferenceConfig": {"maxTokens": 20000},
+            "system": [{"text": "i"}, {"text": "mid"}],
+            "requestMetadata": {"user": "u", "a": "b"},
+            "serviceTier": {"type": "flex"},
+            "additionalModelRequestFields": {
+                "thinking": {"type": "enabled", "budget_tokens": 18976}
+            },
+        },
+        "input[1].content[0] approximated",
+        "input[2] approximated",
+        "reasoning.effort approximated",
+    ),
 ]
 
 
