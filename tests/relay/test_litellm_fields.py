@@ -116,6 +116,14 @@ async def test_what_cannot_be_applied_is_rejected(
     assert live.upstreams.requests == []
 
 
+async def test_a_model_of_the_demo_provider_gets_a_mock_response(tmp_path: Path) -> None:
+    demo = msgspec.structs.replace(A, base_url="demo://local")
+    routes = snapshot(route("r", demo))
+    async with gateway(tmp_path, routes) as live:
+        reply = await live.post(CHAT, chat(mock_response="hello"))
+    assert reply.json()["choices"][0]["message"]["content"] == "hello"
+
+
 @pytest.mark.parametrize("field", ["mock_response", "timeout", "fallbacks", "num_retries"])
 async def test_null_is_no_value(tmp_path: Path, field: str) -> None:
     sent, dropped = await sent_and_dropped(tmp_path, CHAT, chat(**{field: None}))

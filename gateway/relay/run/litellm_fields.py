@@ -60,11 +60,14 @@ _USED = frozenset(
     | {"disable_fallbacks", _RETRIES, *_TIMEOUTS}
 )
 
-_MOCK = "responses are not mocked; call a model of the provider `demo` (docs/routing.md)"
+_MOCK_RESPONSE = "mock_response"
+# Base URL of the built-in provider, which returns what `mock_response` says.
+_DEMO_URL = "demo:"
+_MOCK = "responses are only mocked by models of the provider `demo` (docs/routing.md)"
 _CREDENTIAL = "clients cannot choose the endpoint or credential of a call"
 _PROMPT = "name a stored prompt in `dragoman.prompt` (docs/prompts.md)"
 _REFUSED = {
-    **dict.fromkeys(("mock_response", "mock_tool_calls", "mock_timeout", "mock_delay"), _MOCK),
+    **dict.fromkeys((_MOCK_RESPONSE, "mock_tool_calls", "mock_timeout", "mock_delay"), _MOCK),
     **dict.fromkeys(
         (
             "mock_testing_fallbacks",
@@ -170,7 +173,14 @@ def _own_fields(exchange: Exchange) -> dict[str, Any]:
         del taken[_FALLBACKS]
     if "caching" in taken and not isinstance(taken["caching"], bool):  # Volcengine's, an object
         del taken["caching"]
+    if _MOCK_RESPONSE in taken and exchange.route is not None and _is_demo(exchange.route):
+        del taken[_MOCK_RESPONSE]
     return taken
+
+
+def _is_demo(route: Route) -> bool:
+    urls = [target.model.provider.base_url for target in route.targets]
+    return bool(urls) and all(url.startswith(_DEMO_URL) for url in urls)
 
 
 def _decode_field(raw: msgspec.Raw) -> Any:
