@@ -16,7 +16,7 @@ from agents import (
 )
 from openai import AsyncOpenAI
 from openai.types.shared import Reasoning
-from pydantic import BaseModel
+from place import Place
 from scenarios import (
     AS_JSON,
     BASE,
@@ -35,13 +35,6 @@ KINDS: dict[str, Any] = {
     "responses": OpenAIResponsesModel,
     "socket": OpenAIResponsesWSModel,
 }
-
-
-class Place(BaseModel):
-    """A city and its country."""
-
-    city: str
-    country: str
 
 
 @function_tool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anthropic
-from pydantic import BaseModel
+from place import Place
 from scenarios import (
     AS_JSON,
     BASE,
@@ -22,13 +22,6 @@ from scenarios import (
 
 client = anthropic.Anthropic(base_url=BASE, api_key=KEY, max_retries=0)
 TOOLS: Any = [{"name": TOOL, "description": TOOL_DESCRIPTION, "input_schema": CITY}]
-
-
-class Place(BaseModel):
-    """A city and its country."""
-
-    city: str
-    country: str
 
 
 def text(model: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from google import genai
 from google.genai import types
+from place import Place
 from pydantic import BaseModel
 from scenarios import (
     AS_JSON,
@@ -22,13 +23,6 @@ from scenarios import (
 
 options = types.HttpOptions(base_url=BASE)
 client = genai.Client(api_key=KEY, vertexai=False, http_options=options)
-
-
-class Place(BaseModel):
-    """A city and its country."""
-
-    city: str
-    country: str
 
 
 def get_weather(city: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
-from pydantic import BaseModel
+from place import Place
 from scenarios import (
     AS_JSON,
     BASE,
@@ -19,13 +19,6 @@ from scenarios import (
     reasoning_prompts,
     weather,
 )
-
-
-class Place(BaseModel):
-    """A city and its country."""
-
-    city: str
-    country: str
 
 
 @tool

@@ -9,7 +9,7 @@ from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.messages import AIMessageChunk
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
-from pydantic import BaseModel
+from place import Place
 from scenarios import (
     AS_JSON,
     BASE,
@@ -24,13 +24,6 @@ from scenarios import (
 )
 
 THREAD: Any = {"configurable": {"thread_id": "1"}}
-
-
-class Place(BaseModel):
-    """A city and its country."""
-
-    city: str
-    country: str
 
 
 @tool

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import litellm
-from pydantic import BaseModel
+from place import Place
 from scenarios import (
     AS_JSON,
     BASE,
@@ -26,13 +26,6 @@ FUNCTION = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 # `anthropic/` appends /v1/messages itself; the others expect the base with /v1.
 ADDRESS = BASE if VARIANT == "anthropic" else f"{BASE}/v1"
-
-
-class Place(BaseModel):
-    """A city and its country."""
-
-    city: str
-    country: str
 
 
 def complete(model: str, messages: list[Any], **more: Any) -> Any:

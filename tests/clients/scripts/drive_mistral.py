@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from mistralai.client import Mistral
-from pydantic import BaseModel
+from place import Place
 from scenarios import (
     AS_JSON,
     BASE,
@@ -24,13 +24,6 @@ from scenarios import (
 client = Mistral(api_key=KEY, server_url=BASE)
 FUNCTION = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 TOOLS: Any = [{"type": "function", "function": FUNCTION}]
-
-
-class Place(BaseModel):
-    """A city and its country."""
-
-    city: str
-    country: str
 
 
 def text(model: str) -> str:

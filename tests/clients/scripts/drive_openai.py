@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import openai
-from pydantic import BaseModel
+from place import Place
 from scenarios import (
     AS_JSON,
     BASE,
@@ -26,13 +26,6 @@ client = openai.OpenAI(base_url=f"{BASE}/v1", api_key=KEY, max_retries=0)
 FUNCTION: Any = {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": CITY}
 CHAT_TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 TOOLS: Any = [{"type": "function", "strict": False, **FUNCTION}]
-
-
-class Place(BaseModel):
-    """A city and its country."""
-
-    city: str
-    country: str
 
 
 def text(model: str) -> str:

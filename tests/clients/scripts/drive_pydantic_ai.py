@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from place import Place
 from pydantic_ai import Agent, ModelSettings, NativeOutput, ToolOutput
 from scenarios import (
     AS_JSON,
@@ -18,13 +18,6 @@ from scenarios import (
     reasoning_prompts,
     weather,
 )
-
-
-class Place(BaseModel):
-    """A city and its country."""
-
-    city: str
-    country: str
 
 
 def get_weather(city: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from place import Place
 from scenarios import (
     BASE,
     BOTH_CITIES,
@@ -19,13 +19,6 @@ from scenarios import (
 from strands import Agent, tool
 
 BEARER = {"Authorization": f"Bearer {KEY}"}
-
-
-class Place(BaseModel):
-    """A city and its country."""
-
-    city: str
-    country: str
 
 
 @tool
