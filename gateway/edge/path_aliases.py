@@ -35,9 +35,11 @@ _AZURE_PATH = re.compile(
 )
 _REPEATED_VERSION = re.compile(r"(?:/api)?/v1(?:/v1)*(?P<path>/.*|)", re.DOTALL)
 # https://docs.litellm.ai/docs/pass_through/intro
-_VENDOR_PREFIX = re.compile(
-    r"\A/(?:vertex[_-]ai|gemini|cohere|mistral|vllm|azure|openai_passthrough)(?=/)"
+_VENDOR_PREFIXES = (
+    *("/vertex_ai", "/vertex-ai", "/gemini", "/cohere", "/mistral", "/vllm", "/azure"),
+    "/openai_passthrough",
 )
+_VENDOR_PREFIX = re.compile(rf"\A(?:{'|'.join(_VENDOR_PREFIXES)})(?=/)")
 _CLAUDE_ON_VERTEX = re.compile(
     r"(?:/v1(?:beta1)?)?/projects/[^/]+/locations/[^/]+/publishers/anthropic/models/"
     r"(?P<model>[^/].*):(?:rawPredict|streamRawPredict)",
@@ -48,8 +50,7 @@ _COUNT_TOKENS = "count-tokens"
 # First segments of a path that may be an alias.
 _PATH_PREFIXES: tuple[str, ...] = ("/openai/", "/engines/", "/v1/engines/", "/api/v1", "/v1/v1")
 _PATH_PREFIXES += ("/projects/", "/v1/projects/", "/v1beta1/projects/")
-_PATH_PREFIXES += ("/vertex_ai/", "/vertex-ai/", "/gemini/", "/cohere/", "/mistral/", "/vllm/")
-_PATH_PREFIXES += ("/azure/", "/openai_passthrough/")
+_PATH_PREFIXES += tuple(f"{prefix}/" for prefix in _VENDOR_PREFIXES)
 
 
 @lru_cache(maxsize=MAX_CACHED_PATHS)

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.relay.run import reply, stream
+from gateway.relay.run import reply
 from tests.relay.harness import chunk, gateway, provider, route, snapshot
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
@@ -50,10 +50,9 @@ class EndlessBody(httpx.AsyncByteStream):
 async def test_an_endless_stream_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, path: str, streamed: bool
 ) -> None:
-    for module in (reply, stream):
-        monkeypatch.setattr(module, "MAX_STREAM_BYTES", 1_000_000, raising=False)
-        monkeypatch.setattr(module, "MAX_WITHHELD_BYTES", 300_000, raising=False)
-        monkeypatch.setattr(module, "MAX_BLOCKS", 100, raising=False)
+    monkeypatch.setattr(reply, "MAX_STREAM_BYTES", 1_000_000)
+    monkeypatch.setattr(reply, "MAX_WITHHELD_BYTES", 300_000)
+    monkeypatch.setattr(reply, "MAX_BLOCKS", 100)
     body = EndlessBody(kind)
 
     def respond(_: httpx.Request) -> httpx.Response:

@@ -65,7 +65,7 @@ async def test_messages_of_an_upstream_arrive_in_order(
     monkeypatch: pytest.MonkeyPatch, parse_s: float
 ) -> None:
     """Also those that wait for a later iteration, or for a reader."""
-    monkeypatch.setattr(websocket, "_PARSE_S", parse_s)
+    monkeypatch.setattr(websocket, "PARSE_S", parse_s)
     texts = [f"{number:05}" for number in range(20_000)]
     frames = b"".join(b"\x81\x05" + text.encode() for text in texts)
     async with connected(frames) as connection:

@@ -16,14 +16,12 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from gateway.config import capacity
 from gateway.management.start.connection_deadlines import render_response
+from gateway.relay.upstream.websocket import PARSE_S, SLICE_BYTES
 
 # Close codes of a WebSocket.
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 # Frames that arrive before the handshake is accepted, and a connection that holds little memory.
 _SMALL_BYTES = 64 * 1024
-# Bytes that are parsed at a time, and the time for all slices of a loop iteration, in seconds.
-_SLICE_BYTES = 2048
-_PARSE_S = 0.005
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
@@ -75,9 +73,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def _parse(self, data: bytes) -> None:
         """Parse data until its end, a message, or the end of this iteration's time."""
-        deadline = self.loop.time() + _PARSE_S
-        for end in range(_SLICE_BYTES, len(data) + _SLICE_BYTES, _SLICE_BYTES):
-            super().data_received(data[end - _SLICE_BYTES : end])
+        deadline = self.loop.time() + PARSE_S
+        for end in range(SLICE_BYTES, len(data) + SLICE_BYTES, SLICE_BYTES):
+            super().data_received(data[end - SLICE_BYTES : end])
             if end >= len(data) or self.transport.is_closing():
                 break
             if not self._may_parse or self.loop.time() > deadline:

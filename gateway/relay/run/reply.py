@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 MAX_STREAM_BYTES = 8 * MAX_REPLY_BYTES
 MAX_WITHHELD_BYTES = MAX_REPLY_BYTES
 MAX_BLOCKS = 20_000
-TOO_LARGE = "the upstream's response is too large"
 # Maximum length of a target in headers: model names may come from the client.
 MAX_TARGET_CHARS = 256
 MAX_HEADER_CHARS = 256
@@ -203,6 +202,16 @@ def _parse_response(
     return response
 
 
+def refuse_endless_stream(stream_bytes: int, withheld_bytes: int, block_count: int) -> None:
+    """Raises GatewayError if a stream exceeds a limit: MAX_STREAM_BYTES and those below it."""
+    if (
+        stream_bytes > MAX_STREAM_BYTES
+        or withheld_bytes > MAX_WITHHELD_BYTES
+        or block_count > MAX_BLOCKS
+    ):
+        raise bad_upstream("the upstream's response is too large")
+
+
 async def read_events(
     call: Call,
     target: Target,
@@ -234,12 +243,7 @@ async def read_events(
             else:
                 withheld_bytes += len(frame.data)
         block_count += sum(type(event) is BlockStart for event in events)
-        if (
-            stream_bytes > MAX_STREAM_BYTES
-            or withheld_bytes > MAX_WITHHELD_BYTES
-            or block_count > MAX_BLOCKS
-        ):
-            raise bad_upstream(TOO_LARGE)
+        refuse_endless_stream(stream_bytes, withheld_bytes, block_count)
         if events:
             yield events
             if isinstance(events[-1], End | Failed):

@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.alternatives import AlternativeEvents
-from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import Delta, End, Event, Failed, UsageUpdate
 from gateway.canon.fold import ResponseBuilder
 from gateway.canon.json_values import decode_or_none
@@ -34,15 +34,12 @@ from gateway.relay.exchange.usage_estimate import usage_of
 from gateway.relay.limits.max_rates import requested_choices
 from gateway.relay.run.guarded_stream import StreamGuard
 from gateway.relay.run.reply import (
-    MAX_BLOCKS,
-    MAX_STREAM_BYTES,
-    MAX_WITHHELD_BYTES,
-    TOO_LARGE,
     close_stream,
     decode_frames,
     final_frames,
     model_field_replacement,
     passed_headers_of,
+    refuse_endless_stream,
     response_context,
     response_headers,
     stream_headers,
@@ -377,12 +374,7 @@ class _StreamRelay:
                         raise GatewayError(tap.error)
                 if out.guard is not None:
                     events = await out.check_guardrails(events)
-            if (
-                stream_bytes > MAX_STREAM_BYTES
-                or withheld_bytes > MAX_WITHHELD_BYTES
-                or tap.block_count > MAX_BLOCKS
-            ):
-                raise bad_upstream(TOO_LARGE)
+            refuse_endless_stream(stream_bytes, withheld_bytes, tap.block_count)
             if self.failed_frame is not None and self.passed:
                 if tap.error is None:
                     await self._finish_before(self.failed_frame, data)

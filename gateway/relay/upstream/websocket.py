@@ -21,9 +21,10 @@ PING_S = 20.0
 CLOSE_S = 2.0
 # Messages that are buffered before the upstream is no longer read.
 MAX_QUEUED_MESSAGES = 16
-# Bytes that are parsed at a time, and the time for all slices of a loop iteration, in seconds.
-_SLICE_BYTES = 2048
-_PARSE_S = 0.005
+# Bytes of frames that are parsed at a time, and the time for all slices of a loop iteration, in
+# seconds; also for the connections of clients.
+SLICE_BYTES = 2048
+PARSE_S = 0.005
 # Headers of HTTP requests that a handshake does not have, or has itself.
 _HTTP_HEADERS = frozenset(
     {"host", "content-type", "content-length", "accept", "accept-encoding", "connection"}
@@ -61,9 +62,9 @@ class SlicedConnection(ClientConnection):
             self._parse(data)
 
     def _parse(self, data: bytes) -> None:
-        deadline = self.loop.time() + _PARSE_S
-        for end in range(_SLICE_BYTES, len(data) + _SLICE_BYTES, _SLICE_BYTES):
-            super().data_received(data[end - _SLICE_BYTES : end])
+        deadline = self.loop.time() + PARSE_S
+        for end in range(SLICE_BYTES, len(data) + SLICE_BYTES, SLICE_BYTES):
+            super().data_received(data[end - SLICE_BYTES : end])
             if end < len(data) and self.loop.time() > deadline:
                 self._unparsed = data[end:]
                 self.transport.pause_reading()
