@@ -42,7 +42,7 @@ def test_connections_are_refused_until_the_application_can_answer() -> None:
 
     async def start(listener: socket.socket) -> None:
         application = Application()
-        server = Server(uvicorn.Config(application, lifespan="on", log_level="warning"))
+        server = Server(uvicorn.Config(application, lifespan="on", log_config=None))
         server.announce = lambda: announced.append(can_connect(listener))
         running = asyncio.create_task(server.serve([listener]))
         await asyncio.wait_for(application.starting.wait(), 10)
@@ -72,9 +72,7 @@ def test_a_port_occupied_during_the_start_ends_it(caplog: pytest.LogCaptureFixtu
     async def start(listener: socket.socket) -> None:
         application = Application()
         application.ready.set()
-        await Server(uvicorn.Config(application, lifespan="on", log_level="warning")).serve(
-            [listener]
-        )
+        await Server(uvicorn.Config(application, lifespan="on", log_config=None)).serve([listener])
 
     with bind("127.0.0.1", 0) as first, bind("127.0.0.1", first.getsockname()[1]) as second:
         first.listen()
@@ -137,7 +135,7 @@ def test_a_shutdown_reads_what_arrived_while_the_process_was_stalled() -> None:
 
     async def serve(listener: socket.socket, client: socket.socket) -> bytes:
         response = b""
-        server = Server(uvicorn.Config(application, http=Protocol, lifespan="off"))
+        server = Server(uvicorn.Config(application, http=Protocol, lifespan="off", log_config=None))
         running = asyncio.create_task(server.serve([listener]))
         async with asyncio.timeout(10):
             while not server.started:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from gateway.management.start import websocket_protocol
 from gateway.management.start.protocol import Protocol
 from gateway.management.start.websocket_protocol import SocketProtocol
 from tests.waits import WAIT_TIMEOUT_S, wait_until_async
@@ -199,7 +201,8 @@ async def test_an_invalid_handshake_is_answered(header: bytes) -> None:
 async def test_a_rejected_handshake_is_not_logged_as_an_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Anyone could fill the log."""
+    """Anyone could fill the log, which leaves out what is less than a warning."""
+    caplog.set_level(logging.INFO, "uvicorn.error")
     state, loop = ServerState(), asyncio.get_running_loop()
 
     async def reject(scope: Any, receive: Any, send: Any) -> None:
@@ -223,7 +226,8 @@ async def test_a_rejected_handshake_is_not_logged_as_an_error(
         listener.close()
     assert response.startswith(b"HTTP/1.1 401 ")
     assert response.endswith(b"no")
-    assert not [record for record in caplog.records if record.name == "uvicorn.error"]
+    assert caplog.records  # uvicorn's messages are captured
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @contextlib.asynccontextmanager
@@ -303,8 +307,9 @@ async def no_application(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError("the handshake is invalid")
 
 
-async def test_tiny_frames_do_not_occupy_the_event_loop() -> None:
+async def test_tiny_frames_do_not_occupy_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """One recv has tens of thousands of them, which take the parser seconds."""
+    monkeypatch.setattr(websocket_protocol, "PARSE_S", 0.0)  # however fast the machine is
     frames = (b"\x01\x80" + MASK) + (b"\x00\x80" + MASK) * 30_000 + (b"\x80\x80" + MASK)
     iterations = 0
 
@@ -319,7 +324,7 @@ async def test_tiny_frames_do_not_occupy_the_event_loop() -> None:
         writer.write(frames)
         before = iterations
         assert (await asyncio.wait_for(server.messages.get(), 60))["text"] == ""
-        assert iterations - before > 20
+        assert iterations - before >= len(frames) // websocket_protocol.SLICE_BYTES
         counter.cancel()
 
 
