@@ -251,19 +251,44 @@ def test_a_file_of_text_becomes_no_document(target: str) -> None:
 @each(
     "block",
     [
-        {"type": "document", "source": {"type": "base64", "data": PDF}},
         {"type": "document", "source": {"type": ["text"], "data": WORDS}},
         {"type": "document", "source": {"type": "text", "data": 1}},
         {"type": "document"},
         {"type": ["document"], "document": "document"},
     ],
-    ids=["pdf", "unusual type", "no text", "no source", "unusual block"],
+    ids=["unusual type", "no text", "no source", "unusual block"],
 )
-def test_another_document_is_passed_on(block: Json) -> None:
+def test_a_malformed_document_is_passed_on(block: Json) -> None:
     request = messages_request(block)
     translation = translate.request("anthropic", "ollama-anthropic", request, VERSION, "m")
     assert translation["body"]["messages"] == request["messages"]
     assert translation["report"] == []
+
+
+PDF_SOURCES: dict[str, Json] = {
+    "base64": {"type": "base64", "media_type": "application/pdf", "data": PDF},
+    "url": {"type": "url", "url": "https://a.org/a.pdf"},
+    "file": {"type": "file", "file_id": "file_1"},
+}
+NOTE = "[document omitted: this model does not support documents]"
+
+
+@each("source", PDF_SOURCES)
+@each("target", NO_DOCUMENTS)
+def test_a_pdf_becomes_a_note_that_is_reported(target: str, source: str) -> None:
+    """Ollama leaves it out without an error; MiniMax and DeepSeek list it as not supported."""
+    block = {"type": "document", "source": PDF_SOURCES[source], **MARK}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [block]}
+    request = messages_request(block, result)
+    translation = translate.request("anthropic", target, request, VERSION, "m")
+    assert translation["passthrough"]
+    _, *sent = translation["body"]["messages"][0]["content"]
+    note = {"type": "text", "text": NOTE, **MARK}
+    assert sent == [note, {**result, "content": [note]}]
+    assert [(row["field"], row["action"]) for row in translation["report"]] == [
+        ("messages[0].content[1]", "dropped"),
+        ("messages[0].content[2].content[0]", "dropped"),
+    ]
 
 
 def test_claude_gets_documents_as_they_are() -> None:

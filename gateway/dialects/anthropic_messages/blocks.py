@@ -38,7 +38,11 @@ from gateway.dialects.anthropic_messages.context import (
     Json,
     RenderContext,
 )
-from gateway.dialects.anthropic_messages.text_documents import DOCUMENT_AS_TEXT, document_as_text
+from gateway.dialects.anthropic_messages.text_documents import (
+    DOCUMENT_AS_TEXT,
+    NO_DOCUMENTS,
+    document_as_text,
+)
 from gateway.dialects.shared import mcp
 from gateway.dialects.shared.fields import (
     boolean,
@@ -546,8 +550,7 @@ def _render_document_as_text(context: RenderContext, document: Document) -> list
     if document_text is None:
         document_text = decode_text_file(document.data, document.media_type)
     if document_text is None and document.parts is None:
-        reason = "this model does not support documents"
-        return [_render_media_note(context, document.path, "document", reason)]
+        return [_render_media_note(context, document.path, "document", NO_DOCUMENTS)]
     context.approximate(document.path, DOCUMENT_AS_TEXT)
     if document_text is not None:
         blocks = document_as_text(document.title, document.context, document_text)

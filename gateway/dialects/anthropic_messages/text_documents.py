@@ -1,4 +1,4 @@
-"""Documents of text, written as text for models that support no documents.
+"""Documents for models that support none: those of text as text, a note for all others.
 
 Ollama leaves out blocks that it does not know, without an error
 (https://github.com/ollama/ollama/blob/main/anthropic/anthropic.go); DeepSeek and others list
@@ -11,14 +11,18 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, approximated_field
+from gateway.canon.adaptation import Adaptation, approximated_field, dropped_field
 from gateway.canon.json_values import to_raw
 from gateway.canon.traits import Traits
+from gateway.dialects.shared.render_context import REPLACED_WITH_NOTE, render_media_note
 
 Json = dict[str, Any]
 Fields = dict[str, msgspec.Raw]
 
-DOCUMENT_AS_TEXT = "sent as text: this model does not support documents"
+NO_DOCUMENTS = "this model does not support documents"
+DOCUMENT_AS_TEXT = f"sent as text: {NO_DOCUMENTS}"
+# Sources that are files of another type.
+_FILE_SOURCES = ("base64", "url", "file")
 # Each of these blocks contains one of the texts.
 _TYPES = ("document", "search_result")
 _MARKERS = (b'"document"', b'"search_result"')
@@ -34,10 +38,10 @@ def document_as_text(title: Any, context: Any, content: str | list[Json]) -> lis
 
 
 def inline_documents(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
-    """The fields of a passthrough body, with documents of text as text.
+    """The fields of a passthrough body, with documents of text as text, others as a note.
 
-    For a target that accepts no documents. Other documents, such as PDF, are passed on, as it
-    may accept them. Returns the same object if nothing changes.
+    For a target that accepts no documents. Malformed ones are left to the provider. Returns
+    the same object if nothing changes.
     """
     raw_messages = b"" if traits.pdf else bytes(fields.get("messages", b""))
     if not any(marker in raw_messages for marker in _MARKERS):
@@ -76,12 +80,16 @@ def _inline_block(block: Json, path: str, report: list[Adaptation]) -> list[Json
     else:
         context = block.get("context")
         content = _source_text(source)
-    if not isinstance(content, str | list):
+    if isinstance(content, str | list):
+        blocks = document_as_text(block.get("title"), context, content)
+        report.append(approximated_field(path, DOCUMENT_AS_TEXT))
+    elif isinstance(source, dict) and source.get("type") in _FILE_SOURCES:
+        blocks = [{"type": "text", "text": render_media_note("document", NO_DOCUMENTS)}]
+        report.append(dropped_field(path, f"{NO_DOCUMENTS}; {REPLACED_WITH_NOTE}"))
+    else:
         return [block]
-    blocks = document_as_text(block.get("title"), context, content)
     if blocks and "cache_control" in block:
         blocks[-1] = {**blocks[-1], "cache_control": block["cache_control"]}
-    report.append(approximated_field(path, DOCUMENT_AS_TEXT))
     return blocks
 
 

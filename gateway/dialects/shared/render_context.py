@@ -40,8 +40,14 @@ from gateway.dialects.shared.web_search import WebSearch
 ONLY_ALLOWED_SENT = "only the allowed tools are sent; the list changes, so prompt caches miss"
 # The user's message before a conversation that begins with another one.
 PLACEHOLDER_TEXT = "(conversation start)"
+REPLACED_WITH_NOTE = "replaced with a note"
 # Claude Code's first system block.
 _BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
+
+
+def render_media_note(media_name: str, reason: str) -> str:
+    """The text that replaces media which the target does not accept."""
+    return f"[{media_name} omitted: {reason}]"
 
 
 class ReportingContext:
@@ -320,8 +326,8 @@ class BaseRenderContext(ReportingContext):
 
     def media_note(self, path: str, media_name: str, reason: str) -> str:
         """The text that replaces media which the target does not accept; this is reported."""
-        self.drop(path, f"{reason}; replaced with a note")
-        return f"[{media_name} omitted: {reason}]"
+        self.drop(path, f"{reason}; {REPLACED_WITH_NOTE}")
+        return render_media_note(media_name, reason)
 
     def function_choice(self) -> ToolChoice | None:
         """The tool choice for a target that accepts functions only.
