@@ -9,6 +9,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.simulate import translate
 from tests.each import each
+from tests.fakes import openai_rules
 
 NAMED_FUNCTION = {"name": "f", "parameters": {"type": "object", "properties": {}}}
 CONVERSE_TOOL = {"toolSpec": {"name": "f", "inputSchema": {"json": NAMED_FUNCTION["parameters"]}}}
@@ -76,3 +77,30 @@ def test_allowing_all_tools_is_no_loss(target: str, names: list[str], is_reporte
     reported_fields = [row["field"] for row in translation["report"]]
     assert ("tool_choice" in reported_fields) == is_reported
     assert len(json.dumps(translation["body"]).split('"h"')) == 1
+
+
+@each(
+    "choice",
+    [{}, {"tool_choice": "auto", "parallel_tool_calls": True}, {"tool_choice": None}],
+    ids=["tools", "auto", "null"],
+)
+@each("target", ["openai", "custom"])
+def test_an_empty_list_of_tools_is_omitted_in_passthrough(
+    target: str, choice: dict[str, Any]
+) -> None:
+    """OpenAI, DeepSeek and vLLM reject it: "[] is too short - 'tools'"."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "seed": 1}
+    fields = {"tools": [], **choice}
+    translation = translate.request("openai_chat", target, body | fields, {}, "gpt-4.1")
+    assert translation["passthrough"]
+    assert translation["body"] == body | {"model": "gpt-4.1"}
+    assert translation["report"] == []
+    assert openai_rules.refusal(translation["body"]) is None
+
+
+@each("choice", ["required", {"type": "function", "function": {"name": "f"}}], ids=str)
+def test_a_required_tool_that_does_not_exist_is_left_to_the_provider(choice: Any) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "tools": []}
+    fields = {"tool_choice": choice}
+    translation = translate.request("openai_chat", "openai", body | fields, {}, "gpt-4.1")
+    assert translation["body"] == body | fields | {"model": "gpt-4.1"}

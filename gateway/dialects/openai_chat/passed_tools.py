@@ -16,12 +16,17 @@ Fields = dict[str, msgspec.Raw]
 
 _SEARCH_OPTIONS, _ALLOWED_TOOLS = "web_search_options", "allowed_tools"
 _NULL = b"null"
+_EMPTY_TOOLS = b"[]"
+# Tool choices that mean nothing without tools.
+_OPTIONAL_CHOICES = (b"", _NULL, b'"auto"', b'"none"')
+# OpenAI accepts these only next to tools.
+_FIELDS_WITH_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 
 
 def fit_passed_tools(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
     """The fields without `web_search_options` and `allowed_tools` that the target lacks.
 
-    Returns the same object if nothing changes. A malformed field is left to the provider.
+    An empty list of tools, which many providers reject, is omitted. Returns the same object if nothing changes. A malformed field is left to the provider.
     """
     report: list[Adaptation] = []
     search = fields.get(_SEARCH_OPTIONS)
@@ -29,6 +34,8 @@ def fit_passed_tools(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adap
         fields = {name: value for name, value in fields.items() if name != _SEARCH_OPTIONS}
         report.append(dropped_field(_SEARCH_OPTIONS, NO_WEB_SEARCH))
     choice = bytes(fields.get("tool_choice", b""))
+    if bytes(fields.get("tools", b"")) == _EMPTY_TOOLS and choice in _OPTIONAL_CHOICES:
+        fields = {name: v for name, v in fields.items() if name not in _FIELDS_WITH_TOOLS}
     if not traits.allowed_tools and choice.find(b'"allowed_tools"') >= 0:
         try:
             fields = _filter_tools(fields, choice, traits, report)

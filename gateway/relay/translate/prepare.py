@@ -80,6 +80,7 @@ _BUILT_IN_HINTS = (
 )
 # Fields that `Dialect.fit_passed_tools` changes.
 _TOOL_FIELDS = frozenset({"tool_choice", "web_search_options"})
+_EMPTY_TOOLS = b"[]"
 # Additional dialect of a provider -> its key in the provider's `paths`.
 _PATH_KEYS = {"openai_responses": "responses", "openai_completions": "completions"}
 # The completions dialect, and the dialect whose base URL may serve it (`Traits.completions`).
@@ -201,7 +202,9 @@ def _fit_passthrough_fields(
     if dialect.inline_files is not None and not model.traits.pdf:
         fields, inlined_files = dialect.inline_files(fields, model.traits)
         report += inlined_files
-    if dialect.fit_passed_tools is not None and not _TOOL_FIELDS.isdisjoint(fields):
+    if dialect.fit_passed_tools is not None and (
+        not _TOOL_FIELDS.isdisjoint(fields) or bytes(fields.get("tools", b"")) == _EMPTY_TOOLS
+    ):
         fields, changed_tools = dialect.fit_passed_tools(fields, model.traits)
         report += changed_tools
     if "tools" in fields:
