@@ -91,7 +91,8 @@ _PARSED_FIELDS = frozenset(
         *(MODEL_FIELDS, "outputConfig", "requestMetadata", "serviceTier"),
     }
 )
-_PARSED_CONFIG = frozenset({"maxTokens", "temperature", "topP", "stopSequences"})
+# Converse has no `topK`; Vercel's AI SDK sends it all the same.
+_PARSED_CONFIG = frozenset({"maxTokens", "temperature", "topP", "topK", "stopSequences"})
 _PARSED_MODEL_FIELDS = frozenset(
     {
         *("thinking", "reasoningConfig", "reasoning_effort", "top_k", "tool_choice"),
@@ -128,6 +129,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         extra[_CLAUDE_CONFIG] = unparsed_config
     output_config = mapping(body, "outputConfig") or {}
     effort, effort_path = _parse_effort(output_config, claude_config, model_fields)
+    top_k, top_k_path = _parse_top_k(model_fields, nova_config, config)
     has_claude_format = (
         claude_config.get("format") is not None and "textFormat" not in output_config
     )
@@ -150,23 +152,29 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
             temperature=number(config, "temperature", path="inferenceConfig"),
             top_p=number(config, "topP", path="inferenceConfig"),
             stop=strings(config, "stopSequences", "inferenceConfig"),
-            top_k=_parse_top_k(model_fields, nova_config),
+            top_k=top_k,
         ),
         meta=_parse_metadata(body),
         betas=parse_betas(model_fields, "anthropic_beta", MODEL_FIELDS),
         extra=({NAME: extra} if extra else {}) | unread_fields(body, KNOWN_FIELDS),
         client_paths=FIELD_PATHS
+        | {"top_k": top_k_path}
         | _reasoning_paths(model_fields, effort_path)
-        | (_CLAUDE_FORMAT_PATHS if has_claude_format else {})
-        | ({"top_k": f"{_NOVA_CONFIG}.topK"} if "topK" in nova_config else {}),
+        | (_CLAUDE_FORMAT_PATHS if has_claude_format else {}),
     )
 
 
-def _parse_top_k(model_fields: Json, nova_config: Json) -> int | None:
-    """Claude's `top_k`, or Nova's `topK`."""
-    if nova_config.get("topK") is not None:
-        return integer(nova_config, "topK", minimum=0, maximum=MAX_TOKENS, path=_NOVA_CONFIG)
-    return integer(model_fields, "top_k", minimum=-1, maximum=MAX_TOKENS, path=MODEL_FIELDS)
+def _parse_top_k(model_fields: Json, nova_config: Json, config: Json) -> tuple[int | None, str]:
+    """Nova's `topK`, Claude's `top_k`, or the `topK` of Vercel's AI SDK; and its path."""
+    for fields, name, path in (
+        (nova_config, "topK", _NOVA_CONFIG),
+        (model_fields, "top_k", MODEL_FIELDS),
+        (config, "topK", "inferenceConfig"),
+    ):
+        value = integer(fields, name, minimum=-1, maximum=MAX_TOKENS, path=path)
+        if value is not None:
+            return value, f"{path}.{name}"
+    return None, FIELD_PATHS["top_k"]
 
 
 def _counted_body(body: Json) -> Json:

@@ -137,6 +137,21 @@ def test_novas_own_settings_are_read_and_written_again() -> None:
     assert render(request, NOVA).body["additionalModelRequestFields"] == fields
 
 
+def test_the_top_k_of_vercels_ai_sdk_is_read() -> None:
+    """`@ai-sdk/amazon-bedrock` sends it in `inferenceConfig`, where Converse has no such field."""
+    request = parse_request(inferenceConfig={"topK": 5, "maxTokens": 9})
+    assert request.sampling.top_k == 5
+    assert request.client_path("top_k") == "inferenceConfig.topK"
+    assert request.extra == {}
+
+
+def test_the_top_k_in_the_models_own_fields_counts() -> None:
+    fields = {"top_k": 4}
+    request = parse_request(inferenceConfig={"topK": 5}, additionalModelRequestFields=fields)
+    assert request.sampling.top_k == 4
+    assert request.client_path("top_k") == "additionalModelRequestFields.top_k"
+
+
 @pytest.mark.parametrize("beta", ["a\r\nx-api-key: b", "a b", "a\n", ""])
 def test_a_beta_that_cannot_be_in_a_header_is_refused(beta: str) -> None:
     """It would fail at each target that expects betas in a header, and count as its failure."""
