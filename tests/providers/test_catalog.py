@@ -217,6 +217,14 @@ def test_reasoning_that_a_client_sends_back_is_in_an_accepted_field(
     assert "messages[0].reasoning_details" in [note.path for note in report]
 
 
+@each("name, limit", [("fireworks", 5), ("xai", 8)])
+def test_more_alternatives_than_a_provider_returns_are_reported(name: str, limit: int) -> None:
+    """Fireworks' and xAI's SDKs document the range of `top_logprobs`."""
+    body, report = apply(PRESETS[name].edits, {"logprobs": True, "top_logprobs": 20})
+    assert body == {"logprobs": True, "top_logprobs": limit}
+    assert [(note.path, note.action) for note in report] == [("top_logprobs", "approximated")]
+
+
 def test_groq_gets_no_field_that_it_does_not_support() -> None:
     unknown = {"prompt_cache_key": "k", "verbosity": "low", "safety_identifier": "u"}
     body, report = apply(PRESETS["groq"].edits, {"model": "m", **unknown})

@@ -139,7 +139,11 @@ HOST_PRESETS: tuple[Preset, ...] = (
             "min_p": True,
             "repetition_penalty": True,
         },
-        edits=(*USE_OLDER_NAMES, *DROP_LITELLM_MARKERS),
+        edits=(
+            *USE_OLDER_NAMES,
+            *DROP_LITELLM_MARKERS,
+            Edit(op="max", path="top_logprobs", value=5, reason="Fireworks returns 5 alternatives"),
+        ),
         prices="fireworks",
     ),
     compatible_preset(

@@ -192,7 +192,10 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
                 ),
             },
         },
-        edits=(),
+        edits=(
+            # The range in its SDK.
+            Edit(op="max", path="top_logprobs", value=8, reason="xAI returns 8 alternatives"),
+        ),
         prices="x-ai",
     ),
     compatible_preset(
