@@ -26,7 +26,8 @@ _FIELDS_WITH_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 def fit_passed_tools(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
     """The fields without `web_search_options` and `allowed_tools` that the target lacks.
 
-    An empty list of tools, which many providers reject, is omitted. Returns the same object if nothing changes. A malformed field is left to the provider.
+    An empty list of tools, which many providers reject, is omitted. Returns the same object if
+    nothing changes. A malformed field is left to the provider.
     """
     report: list[Adaptation] = []
     search = fields.get(_SEARCH_OPTIONS)
