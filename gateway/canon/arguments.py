@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -30,3 +31,52 @@ def render_arguments(call: ToolCall) -> str:
     if call.arguments is None:
         return call.raw_arguments or ""
     return msgspec.json.encode(call.arguments).decode()
+
+
+MORE_THAN_AN_OBJECT = "the text after the JSON object is left out"
+
+_OUTSIDE_STRING = re.compile(r'[{}"]')
+_INSIDE_STRING = re.compile(r'["\\]')
+
+
+class ObjectFragments:
+    """The fragments of a JSON object, without what follows its end.
+
+    Models sometimes write a brace too many or the object twice. Anthropic's TypeScript SDK parses
+    arguments as they arrive, and ends the stream with an error at the text after the object.
+
+    Attributes:
+        has_more: whether something followed the object and was left out.
+    """
+
+    def __init__(self) -> None:
+        self.has_more = False
+        self._depth = 0
+        self._is_in_string = self._is_escaped = self._has_ended = False
+
+    def add(self, fragment: str) -> str:
+        """The fragment up to the end of the object; empty after it."""
+        if self._has_ended:
+            self.has_more = self.has_more or bool(fragment.strip())
+            return ""
+        position = int(self._is_escaped and bool(fragment))
+        self._is_escaped = self._is_escaped and not fragment
+        while match := self._next_mark(fragment, position):
+            position = match.end()
+            mark = match[0]
+            if mark == "\\":
+                self._is_escaped = position == len(fragment)
+                position += 1
+            elif mark == '"':
+                self._is_in_string = not self._is_in_string
+            else:
+                self._depth += 1 if mark == "{" else -1
+                if self._depth == 0:
+                    self._has_ended = True
+                    self.has_more = bool(fragment[position:].strip())
+                    return fragment[:position]
+        return fragment
+
+    def _next_mark(self, fragment: str, position: int) -> re.Match[str] | None:
+        pattern = _INSIDE_STRING if self._is_in_string else _OUTSIDE_STRING
+        return pattern.search(fragment, position)

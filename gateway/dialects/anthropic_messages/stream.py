@@ -8,7 +8,7 @@ from typing import Any, assert_never
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field
-from gateway.canon.arguments import parse_arguments
+from gateway.canon.arguments import MORE_THAN_AN_OBJECT, ObjectFragments, parse_arguments
 from gateway.canon.call_ids import UnusedIds
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
@@ -462,6 +462,7 @@ class MessagesStreamRenderer:
         self._index = 0
         self._text_delta_prefix = b""
         self._fragments: list[str] = []
+        self._arguments = ObjectFragments()
         self._signature: Signature | None = None
         self._last_reasoning_signature = ""  # the signature of the last reasoning block
         self._block_started = False
@@ -531,6 +532,7 @@ class MessagesStreamRenderer:
 
     def _open_block(self, block: BlockStart) -> bytes:
         self._block, self._signature, self._fragments = block, None, []
+        self._arguments = ObjectFragments()
         self._text_delta_prefix, self._block_started = b"", True
         match block.kind:
             case "text" | "refusal":
@@ -591,7 +593,9 @@ class MessagesStreamRenderer:
         if self._block.custom:
             escaped = _encode(fragment)[1:-1].decode()
             fragment = escaped if len(self._fragments) > 1 else '{"input":"' + escaped
-        return self._render_json_delta(fragment)
+            return self._render_json_delta(fragment)
+        fragment = self._arguments.add(fragment)
+        return self._render_json_delta(fragment) if fragment else b""
 
     def _is_not_json_object(self) -> bool:
         """Whether the arguments so far cannot become a JSON object; they are then buffered."""
@@ -648,9 +652,9 @@ class MessagesStreamRenderer:
                 )
             return self._render_json_delta(_encode(arguments).decode())
         if arguments is None:
-            self.report.append(
-                approximated_field(path, "the arguments are not a JSON object; passed on unchanged")
-            )
+            loss = MORE_THAN_AN_OBJECT if self._arguments.has_more else "passed on unchanged"
+            reason = f"the arguments are not a JSON object; {loss}"
+            self.report.append(approximated_field(path, reason))
         return b""
 
     # --- the end -----------------------------------------------------------------------

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
-from gateway.canon.arguments import parse_arguments
+from gateway.canon.arguments import MORE_THAN_AN_OBJECT, ObjectFragments, parse_arguments
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import (
     BlockEnd,
@@ -130,9 +130,14 @@ def dropped_call_signature() -> Adaptation:
 
 
 def _wrap_raw(raw_arguments: str, report: AdaptationReport) -> Json:
-    reason = "the arguments are not a JSON object; shown as `_raw`"
-    report.add(approximated_field("content.toolUse.input", reason))
+    _report_arguments("shown as `_raw`", report)
     return {"_raw": raw_arguments}
+
+
+def _report_arguments(loss: str, report: AdaptationReport) -> None:
+    """Report arguments that are no JSON object."""
+    reason = f"the arguments are not a JSON object; {loss}"
+    report.add(approximated_field("content.toolUse.input", reason))
 
 
 def render_call_id(upstream_id: str) -> str:
@@ -263,6 +268,7 @@ class ConverseStreamRenderer:
         self._is_sent = False  # whether the open block has sent anything
         self._has_content = False
         self._fragments: list[str] = []
+        self._arguments = ObjectFragments()
         self._signature: Signature | None = None
         self._ended = False
 
@@ -302,6 +308,7 @@ class ConverseStreamRenderer:
 
     def _open_block(self, block: BlockStart) -> bytes:
         self._block, self._fragments, self._signature = block, [], None
+        self._arguments = ObjectFragments()
         self._is_sent = False
         if block.kind == "tool_call":
             return self._render_start(
@@ -337,7 +344,8 @@ class ConverseStreamRenderer:
             return self._render_delta({"toolUse": {"input": head + escaped}})
         if not self._fragments[0].lstrip().startswith("{"):
             return b""
-        return self._render_delta({"toolUse": {"input": fragment}})
+        fragment = self._arguments.add(fragment)
+        return self._render_delta({"toolUse": {"input": fragment}}) if fragment else b""
 
     def _close_block(self) -> bytes:
         out = b""
@@ -367,9 +375,12 @@ class ConverseStreamRenderer:
             return self._render_delta({"toolUse": {"input": closing_fragment}})
         if not self._fragments:
             return self._render_delta({"toolUse": {"input": "{}"}})
-        if self._fragments[0].lstrip().startswith("{"):
-            return b""
         arguments, raw_arguments = parse_arguments("".join(self._fragments))
+        if self._fragments[0].lstrip().startswith("{"):
+            if arguments is None:
+                loss = MORE_THAN_AN_OBJECT if self._arguments.has_more else "passed on unchanged"
+                _report_arguments(loss, self.report)
+            return b""
         if arguments is None:
             arguments = _wrap_raw(raw_arguments or "", self.report)
         return self._render_delta({"toolUse": {"input": _encode(arguments).decode()}})

@@ -25,6 +25,7 @@ from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
+from gateway.framing.sse import Decoder
 from tests.dialects.anthropic_messages.make import (
     rendered_bytes,
     rendered_frames,
@@ -278,3 +279,15 @@ def test_stream_text_may_contain_any_characters():
 
 def test_an_unknown_usage_is_zero_as_the_api_demands_numbers():
     assert rendered_frames([Start(), STOP])[-2][1]["usage"] == NO_USAGE
+
+
+@pytest.mark.parametrize("more", ["}", '{"a": 1}', " Done."])
+def test_text_after_the_arguments_does_not_reach_the_sdk(more: str) -> None:
+    """Anthropic's TypeScript SDK ends the stream with an error at text after the object."""
+    renderer = DIALECT.client.stream_renderer(response_context())
+    fragments = ['{"a"', ": 1}" + more, more]
+    call = [BlockStart(kind="tool_call", id="c", name="f"), *map(Delta, fragments), BlockEnd()]
+    frames = Decoder().feed(b"".join(map(renderer.feed, stream_of(*call))))
+    sent = [json.loads(frame.data)["delta"] for frame in frames if "block_delta" in frame.event]
+    assert "".join(delta["partial_json"] for delta in sent) == '{"a": 1}'
+    assert reported_fields(renderer.report) == [("content[0]", "approximated")]

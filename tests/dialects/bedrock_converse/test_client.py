@@ -227,6 +227,20 @@ def test_a_streamed_call_without_arguments_has_an_empty_object(pieces: tuple[str
     assert inputs == ["{}"]
 
 
+@pytest.mark.parametrize(
+    ("pieces", "sent"),
+    [(['{"a": 1}', "}"], '{"a": 1}'), (['{"a"', ': 1}{"a": 1}'], '{"a": 1}'), (["{x}"], "{x}")],
+)
+def test_streamed_arguments_that_are_no_object_are_reported(pieces: list[str], sent: str) -> None:
+    renderer = DIALECT.client.stream_renderer(CONTEXT)
+    call = [BlockStart(kind="tool_call", id="c", name="f"), *map(Delta, pieces), BlockEnd()]
+    data = b"".join(map(renderer.feed, [Start(), *call, End(Finish(reason="tool"))]))
+    frames = [json.loads(frame.data) for frame in Decoder().feed(data)]
+    inputs = [frame["delta"]["toolUse"]["input"] for frame in frames if "delta" in frame]
+    assert "".join(inputs) == sent
+    assert [item.path for item in renderer.report] == ["content.toolUse.input"]
+
+
 @pytest.mark.parametrize("target", ["cohere", "anthropic", "openai_chat"])
 @pytest.mark.parametrize(
     ("fields", "path"),
