@@ -242,3 +242,54 @@ def test_an_image_in_the_history_is_reported_by_other_dialects() -> None:
     )
     assert PNG not in str(translation["body"])
     assert losses(translation) == {("input[1]", "dropped")}
+
+
+def chat(model: str = IMAGE_MODEL, target: str = "gemini", **fields: Any) -> Json:
+    body = {"model": "m", "messages": [{"role": "user", "content": "a cat"}], **fields}
+    return translate.request("openai_chat", target, body, {}, model)
+
+
+@pytest.mark.parametrize(
+    ("fields", "config", "lost_fields"),
+    [
+        ({"modalities": ["text", "image"]}, {"responseModalities": ["TEXT", "IMAGE"]}, set()),
+        ({"modalities": ["image"]}, {"responseModalities": ["IMAGE"]}, set()),
+        (
+            {
+                "modalities": ["image", "text"],
+                "image_config": {"aspect_ratio": "16:9", "image_size": "4K"},
+            },
+            {
+                "responseModalities": ["IMAGE", "TEXT"],
+                "imageConfig": {"aspectRatio": "16:9", "imageSize": "4K"},
+            },
+            set(),
+        ),
+        (
+            {"image_config": {"aspect_ratio": "1:1", "strength": 1}},
+            {"imageConfig": {"aspectRatio": "1:1"}},
+            {"image_config.strength"},
+        ),
+        ({"modalities": ["text", "audio"]}, None, {"modalities"}),
+        ({"modalities": ["image", 1]}, None, {"modalities"}),
+        ({"image_config": "large"}, None, {"image_config"}),
+    ],
+    ids=str,
+)
+def test_images_that_a_chat_client_requests_are_requested(
+    fields: Json, config: Json | None, lost_fields: set[str]
+) -> None:
+    """`modalities` and `image_config` of OpenRouter, of which LiteLLM has the first."""
+    translation = chat(**fields)
+    assert translation["body"].get("generationConfig") == config
+    assert losses(translation) == {(name, "dropped") for name in lost_fields}
+
+
+@pytest.mark.parametrize(
+    ("model", "target"), [(TEXT_MODEL, "gemini"), ("claude-sonnet-5", "anthropic")]
+)
+def test_images_from_a_model_without_them_are_reported(model: str, target: str) -> None:
+    fields = {"modalities": ["text", "image"], "image_config": {"aspect_ratio": "1:1"}}
+    translation = chat(model, target, **fields)
+    assert "generationConfig" not in translation["body"]
+    assert {("modalities", "dropped"), ("image_config", "dropped")} <= losses(translation)

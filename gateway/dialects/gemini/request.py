@@ -313,21 +313,29 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
         render_output_format(context, config)
     if system:
         body["systemInstruction"] = {"parts": system}
-    _render_image_output(context, config)
+    extra_fields = _render_image_output(context, config)
     render_reasoning_config(context, config, effort)
     if config:
         body[GENERATION_CONFIG] = config
     _render_metadata(context, body)
     context.drop_cache_marks(request.cache)
-    _render_extra_fields(context, body)
+    _render_extra_fields(context, extra_fields, body)
     return context.finish(body, custom_tools=True)
 
 
-def _render_image_output(context: RenderContext, config: Json) -> None:
-    """Requests images for OpenAI's image generation tool."""
+def _render_image_output(context: RenderContext, config: Json) -> dict[str, Json]:
+    """Requests images for OpenAI's image generation tool, or for fields of a Chat client.
+
+    Returns the extra fields of the request that remain to be rendered.
+    """
+    extra_fields = context.request.extra
+    if not context.traits.image_output:
+        return extra_fields
+    chat_config, extra_fields = image_generation.chat_image_config(extra_fields)
+    config |= chat_config
     tool = next(filter(image_generation.is_image_generation, context.request.tools), None)
-    if tool is None or not context.traits.image_output:
-        return
+    if tool is None:
+        return extra_fields
     config["responseModalities"] = ["TEXT", "IMAGE"]
     for name in image_generation.tool_losses(tool):
         context.drop(f"{tool.path}.{name}", "no equivalent")
@@ -337,6 +345,7 @@ def _render_image_output(context: RenderContext, config: Json) -> None:
     if not is_exact:
         reason = "the nearest aspect ratio is requested"
         context.approximate(f"{tool.path}.size", reason, after=image_config["aspectRatio"])
+    return extra_fields
 
 
 def _render_sampling(context: RenderContext, config: Json) -> None:
@@ -444,9 +453,9 @@ def _is_label(pattern: re.Pattern[str], text: Any) -> bool:
     return isinstance(text, str) and text == text.lower() and pattern.fullmatch(text) is not None
 
 
-def _render_extra_fields(context: RenderContext, body: Json) -> None:
+def _render_extra_fields(context: RenderContext, extra_fields: dict[str, Json], body: Json) -> None:
     """Render fields without a canonical equivalent for this dialect; report those of others."""
-    for dialect, fields in context.request.extra.items():
+    for dialect, fields in extra_fields.items():
         for key, value in fields.items():
             # A key with a bracket is the path of a field inside a part.
             if dialect == NAME and "[" not in key:

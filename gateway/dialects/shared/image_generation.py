@@ -82,6 +82,43 @@ def _aspect_ratio(name: str) -> float:
     return int(width) / int(height)
 
 
+# Fields of Chat that request images, with the values that Gemini has too.
+_CHAT = "openai_chat"
+_MODALITIES = {"text": "TEXT", "image": "IMAGE"}
+_CHAT_CONFIG_FIELDS = {"aspect_ratio": "aspectRatio", "image_size": "imageSize"}
+
+
+def chat_image_config(extra: dict[str, Json]) -> tuple[Json, dict[str, Json]]:
+    """Gemini's settings for the images that a Chat client requests, and the remaining fields.
+
+    Chat requests them as OpenRouter documents it, with `modalities` and `image_config`; OpenAI
+    has no such fields. `extra` is that of the request (`Request.extra`).
+    https://openrouter.ai/docs/features/multimodal/image-generation
+    """
+    config: Json = {}
+    fields = dict(extra.get(_CHAT, {}))
+    modalities = fields.get("modalities")
+    if isinstance(modalities, list) and "image" in modalities and _are_modalities(modalities):
+        config["responseModalities"] = [_MODALITIES[name] for name in modalities]
+        del fields["modalities"]
+    image_config = object_or_empty(fields.get("image_config"))
+    image_fields = {
+        gemini_name: image_config[name]
+        for name, gemini_name in _CHAT_CONFIG_FIELDS.items()
+        if isinstance(image_config.get(name), str)
+    }
+    if image_fields:
+        config["imageConfig"] = image_fields
+        del fields["image_config"]
+        other_names = [name for name in image_config if name not in _CHAT_CONFIG_FIELDS]
+        fields |= {f"image_config.{name}": image_config[name] for name in other_names}
+    return config, {**extra, _CHAT: fields}
+
+
+def _are_modalities(names: list[Any]) -> bool:
+    return all(isinstance(name, str) and name in _MODALITIES for name in names)
+
+
 def read_image(data: Json) -> str:
     """The base64 data of an image in a part of Gemini's; empty for any other part."""
     blob = data.get("inlineData")
