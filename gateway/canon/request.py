@@ -261,11 +261,14 @@ class ReasoningConfig(msgspec.Struct, frozen=True, kw_only=True):
         mode: `off`, `auto` (the model decides), `budget` (`budget` tokens) or
             None if the client set only an `effort`.
         effort: one of EFFORTS.
+        effort_covers_output: whether the effort is for the whole response, with or without
+            reasoning, as in Claude's API; elsewhere an effort alone requests reasoning.
         visible: `none` (signature only), `summary`, `raw`, or None if not set.
     """
 
     mode: Literal["off", "auto", "budget"] | None = None
     effort: str | None = None
+    effort_covers_output: bool = False
     budget: int | None = None
     visible: Literal["none", "summary", "raw"] | None = None
 

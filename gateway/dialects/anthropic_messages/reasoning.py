@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -56,7 +57,9 @@ def parse_reasoning_config(body: Json, extra: Json) -> ReasoningConfig | None:
     effort = parse_effort(body, "")
     thinking_object = mapping(body, "thinking")
     if thinking_object is None:
-        return None if effort is None else ReasoningConfig(effort=effort)
+        if effort is None:
+            return None
+        return ReasoningConfig(effort=effort, effort_covers_output=True)
     thinking_type = enum_value(thinking_object, "type", _THINKING_TYPES, "thinking")
     if thinking_type is None:
         path = "thinking.type"
@@ -72,7 +75,10 @@ def parse_reasoning_config(body: Json, extra: Json) -> ReasoningConfig | None:
     }
     if thinking_type == "between_tools":
         extra["thinking.type"] = thinking_type
-    reasoning = ReasoningConfig(effort=effort, visible=_parse_visible(thinking_object, extra))  # type: ignore[arg-type]
+    visible: Any = _parse_visible(thinking_object, extra)
+    reasoning = ReasoningConfig(
+        effort=effort, effort_covers_output=effort is not None, visible=visible
+    )
     if thinking_type == "disabled":
         return msgspec.structs.replace(reasoning, mode="off")
     if thinking_type == "enabled":
@@ -110,7 +116,7 @@ def render_reasoning_config(context: RenderContext, body: Json) -> None:
     if not context.traits.reasoning_modes:
         _render_without_thinking(context, body, reasoning)
         return
-    if reasoning.mode is None and context.same_dialect:
+    if reasoning.mode is None and reasoning.effort_covers_output:
         context.render_effort(body, reasoning.effort)
         return
     if "adaptive" in context.traits.reasoning_modes and not _accepts_budget(context, reasoning):
@@ -125,18 +131,7 @@ def _render_disabled(context: RenderContext, body: Json, reasoning: ReasoningCon
         context.approximate(context.reasoning_path, f"{context.model} cannot disable reasoning")
     elif "adaptive" in modes or "disabled" in modes:
         body["thinking"] = {"type": "disabled"}
-    if reasoning.effort is None:
-        return
-    # The API refuses the two strongest efforts without thinking.
-    if reasoning.effort in {"xhigh", "max"}:
-        context.approximate(
-            context.request.client_path("effort"),
-            "limited to high without thinking",
-            after="high",
-        )
-    context.render_effort(
-        body, "high" if reasoning.effort in {"xhigh", "max"} else reasoning.effort
-    )
+    context.render_effort_without_reasoning(body, reasoning)
 
 
 def _render_without_thinking(
@@ -184,11 +179,13 @@ def _render_budget(context: RenderContext, body: Json, reasoning: ReasoningConfi
     conflict = _budget_conflict(body)
     if conflict is not None:
         context.drop(context.reasoning_path, conflict)
+        context.render_effort_without_reasoning(body, reasoning)
         return
     budget = requested_budget(reasoning) or BUDGET_BY_EFFORT["medium"]
     sent_budget = _fit_budget(context, body, budget)
     if sent_budget is None:
         context.drop(context.reasoning_path, "max_tokens leaves no tokens for thinking")
+        context.render_effort_without_reasoning(body, reasoning)
         return
     report_budget(context, reasoning, sent_budget, "max_tokens")
     body["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}

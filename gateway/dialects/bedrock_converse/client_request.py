@@ -102,6 +102,7 @@ _PARSED_MODEL_FIELDS = frozenset(
 # Nova's own settings, and Claude's, which Vercel's AI SDK sends for structured output and effort.
 _NOVA_CONFIG = f"{MODEL_FIELDS}.inferenceConfig"
 _CLAUDE_CONFIG = f"{MODEL_FIELDS}.output_config"
+_GPT_EFFORT = f"{MODEL_FIELDS}.reasoning_effort"
 _PARSED_CLAUDE = frozenset({"effort", "format"})
 _CLAUDE_FORMAT_PATHS = {
     "format": f"{_CLAUDE_CONFIG}.format",
@@ -144,7 +145,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         output=_parse_claude_output(claude_config)
         if has_claude_format
         else _parse_output(output_config),
-        reasoning=_parse_reasoning_config(model_fields, effort),
+        reasoning=_parse_reasoning_config(model_fields, effort, effort_path),
         max_output=integer(
             config, "maxTokens", minimum=1, maximum=MAX_TOKENS, path="inferenceConfig"
         ),
@@ -303,24 +304,30 @@ def _parse_effort(
     return None, FIELD_PATHS["effort"]
 
 
-def _parse_reasoning_config(model_fields: Json, effort: str | None) -> ReasoningConfig | None:
+def _parse_reasoning_config(
+    model_fields: Json, effort: str | None, effort_path: str
+) -> ReasoningConfig | None:
     if model_fields.get("reasoningConfig") is not None:
         return _parse_nova_reasoning(model_fields)
     thinking = mapping(model_fields, "thinking", MODEL_FIELDS)
+    covers_output = effort is not None and effort_path != _GPT_EFFORT
     if thinking is None:
-        return None if effort is None else ReasoningConfig(effort=effort)
+        if effort is None:
+            return None
+        return ReasoningConfig(effort=effort, effort_covers_output=covers_output)
     path = FIELD_PATHS["reasoning"]
     mode: Any = enum_value(thinking, "type", ("enabled", "adaptive", "disabled"), path)
     if mode is None:
         raise invalid(f"{path}.type is required: enabled, adaptive or disabled", f"{path}.type")
     if mode == "disabled":
-        return ReasoningConfig(mode="off", effort=effort)
+        return ReasoningConfig(mode="off", effort=effort, effort_covers_output=covers_output)
     budget = integer(thinking, "budget_tokens", minimum=1, maximum=MAX_TOKENS, path=path)
     visible = enum_value(thinking, "display", tuple(_VISIBILITY), path)
     return ReasoningConfig(
         mode="auto" if mode == "adaptive" or budget is None else "budget",
         budget=None if mode == "adaptive" else budget,
         effort=effort,
+        effort_covers_output=covers_output,
         visible=None if visible is None else _VISIBILITY[visible],
     )
 

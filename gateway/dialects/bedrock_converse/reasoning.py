@@ -24,7 +24,8 @@ def render_reasoning_config(context: RenderContext, body: Json) -> None:
     reasoning = context.effective_reasoning_config()
     if reasoning is None:
         return
-    if reasoning.mode == "off":
+    is_claude = context.traits.reasoning_request == "thinking"
+    if reasoning.mode == "off" and not (is_claude and reasoning.effort_covers_output):
         drop_effort_of_disabled_reasoning(context)
     match context.traits.reasoning_request:
         case "thinking" if context.traits.reasoning_modes or context.traits.efforts:
@@ -62,6 +63,9 @@ def _render_claude(context: RenderContext, body: Json, reasoning: ReasoningConfi
     modes = context.traits.reasoning_modes
     if reasoning.mode == "off":
         _render_disabled(context, reasoning)
+        context.render_effort_without_reasoning(body, reasoning)
+    elif reasoning.mode is None and reasoning.effort_covers_output:
+        context.render_effort(body, reasoning.effort)
     elif not modes:
         context.drop(context.reasoning_path, f"{context.model} has no reasoning setting")
     elif "adaptive" in modes and not (reasoning.mode == "budget" and "enabled" in modes):
@@ -99,11 +103,13 @@ def _render_budget(context: RenderContext, body: Json, reasoning: ReasoningConfi
     conflict = _budget_conflict(body)
     if conflict is not None:
         context.drop(context.reasoning_path, conflict)
+        context.render_effort_without_reasoning(body, reasoning)
         return
     budget = requested_budget(reasoning) or BUDGET_BY_EFFORT["medium"]
     sent_budget = _fit_budget(context, body, budget)
     if sent_budget is None:
         context.drop(context.reasoning_path, "the token limit leaves no tokens for thinking")
+        context.render_effort_without_reasoning(body, reasoning)
         return
     report_budget(context, reasoning, sent_budget, "the limit")
     context.model_fields["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}

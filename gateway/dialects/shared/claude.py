@@ -86,9 +86,10 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         effort = self.effort_override or (reasoning.effort if reasoning else None)
         if effort == "none":
             return replace(reasoning or ReasoningConfig(), mode="off", effort=None)
-        return (
-            reasoning if effort is None else replace(reasoning or ReasoningConfig(), effort=effort)
-        )
+        if self.effort_override is None:
+            return reasoning
+        reasoning = reasoning or ReasoningConfig()
+        return replace(reasoning, effort=effort, effort_covers_output=True)
 
     def select_effort(self, effort: str) -> str:
         """The effort itself, the provider's value for it, or the next weaker supported one."""
@@ -108,6 +109,16 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         elif effort is not None:
             reason = f"{self.model} does not support a reasoning effort"
             self.drop(self.request.client_path("effort"), reason)
+
+    def render_effort_without_reasoning(self, body: Json, reasoning: ReasoningConfig) -> None:
+        """Write an effort that is for the whole response, where reasoning is off."""
+        effort = reasoning.effort if reasoning.effort_covers_output else None
+        # The API refuses the two strongest efforts without thinking.
+        if effort in {"xhigh", "max"}:
+            path = self.request.client_path("effort")
+            self.approximate(path, "limited to high without thinking", after="high")
+            effort = "high"
+        self.render_effort(body, effort)
 
     def add_json_hint(self) -> None:
         """Request JSON in the instructions, as the API has no JSON mode."""

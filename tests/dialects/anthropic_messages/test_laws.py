@@ -172,11 +172,17 @@ choices = st.one_of(
 )
 reasoning_configs = st.one_of(
     st.none(),
-    st.builds(ReasoningConfig, effort=st.sampled_from(["low", "max"])),
+    st.builds(
+        ReasoningConfig, effort=st.sampled_from(["low", "max"]), effort_covers_output=st.just(True)
+    ),
+    st.builds(
+        ReasoningConfig, mode=st.just("auto"), visible=st.sampled_from([None, "none", "summary"])
+    ),
     st.builds(
         ReasoningConfig,
         mode=st.just("auto"),
-        effort=st.sampled_from([None, "high"]),
+        effort=st.just("high"),
+        effort_covers_output=st.just(True),
         visible=st.sampled_from([None, "none", "summary"]),
     ),
     st.just(ReasoningConfig(mode="off")),

@@ -303,7 +303,10 @@ def test_deep_nesting_of_results_does_not_nest_our_calls():
             {"thinking": {"type": "adaptive", "display": "summarized"}},
             ReasoningConfig(mode="auto", visible="summary"),
         ),
-        ({"output_config": {"effort": "max"}}, ReasoningConfig(effort="max")),
+        (
+            {"output_config": {"effort": "max"}},
+            ReasoningConfig(effort="max", effort_covers_output=True),
+        ),
     ],
     ids=["absent", "null", "disabled", "budget", "omitted", "summarized", "effort alone"],
 )

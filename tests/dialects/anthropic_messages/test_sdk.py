@@ -188,7 +188,9 @@ def test_sdk_requests_are_parsed():
     parsed_request = DIALECT.client.parse_request(json.loads(request.content), headers)
     assert parsed_request.version == "2026-10-21"
     assert parsed_request.extra == {}
-    assert parsed_request.reasoning == ReasoningConfig(mode="auto", effort="low", visible="none")
+    assert parsed_request.reasoning == ReasoningConfig(
+        mode="auto", effort="low", effort_covers_output=True, visible="none"
+    )
 
 
 # --- the strict server -------------------------------------------------------------------

@@ -91,10 +91,13 @@ def test_a_cache_point_marks_the_part_before_it() -> None:
         ),
         ({"reasoningConfig": {"type": "disabled"}}, ReasoningConfig(mode="off")),
         ({"reasoning_effort": "high"}, ReasoningConfig(effort="high")),
-        ({"output_config": {"effort": "high"}}, ReasoningConfig(effort="high")),
+        (
+            {"output_config": {"effort": "high"}},
+            ReasoningConfig(effort="high", effort_covers_output=True),
+        ),
         (
             {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}},
-            ReasoningConfig(mode="auto", effort="low"),
+            ReasoningConfig(mode="auto", effort="low", effort_covers_output=True),
         ),
     ],
 )
