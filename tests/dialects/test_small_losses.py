@@ -6,7 +6,9 @@ import base64
 import json
 from typing import Any
 
-from gateway.canon.errors import Error
+import pytest
+
+from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import Event, Failed
 from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import Citation, Text
@@ -654,18 +656,18 @@ def test_the_json_mode_of_a_cohere_client_is_one_that_openai_accepts(target: str
 
 # --- Claude's effort without thinking ----------------------------------------------------
 
-EFFORT = {"output_config": {"effort": "low"}}
-CONVERSE = {"messages": [{"role": "user", "content": [{"text": "q"}]}]}
-MESSAGES = {"max_tokens": 4000, "messages": [{"role": "user", "content": "q"}]}
+EFFORT: dict[str, Any] = {"output_config": {"effort": "low"}}
+CONVERSE_BODY: dict[str, Any] = {"messages": [{"role": "user", "content": [{"text": "q"}]}]}
+MESSAGES_BODY: dict[str, Any] = {"max_tokens": 4000, "messages": [{"role": "user", "content": "q"}]}
 OPUS = ("claude-opus-4-6", "us.anthropic.claude-opus-4-6-v1")
 
 
 @each(
     ("client", "body"),
     [
-        ("anthropic_messages", MESSAGES | EFFORT),
-        ("bedrock_converse", CONVERSE | {"outputConfig": {"effort": "low"}}),
-        ("bedrock_converse", CONVERSE | {"additionalModelRequestFields": EFFORT}),
+        ("anthropic_messages", MESSAGES_BODY | EFFORT),
+        ("bedrock_converse", CONVERSE_BODY | {"outputConfig": {"effort": "low"}}),
+        ("bedrock_converse", CONVERSE_BODY | {"additionalModelRequestFields": EFFORT}),
     ],
 )
 def test_an_effort_does_not_turn_claudes_thinking_on(client: str, body: dict[str, Any]) -> None:
@@ -688,7 +690,7 @@ def test_an_effort_does_not_turn_claudes_thinking_on(client: str, body: dict[str
 @each("target", [0, 1])
 def test_an_effort_remains_where_thinking_is_off(target: int, thinking: dict[str, Any]) -> None:
     tools = {"tools": [{"name": "f", "input_schema": {"type": "object"}}]}
-    body = {"model": "m", **MESSAGES, **EFFORT, **tools, "thinking": thinking}
+    body = {"model": "m", **MESSAGES_BODY, **EFFORT, **tools, "thinking": thinking}
     body |= {"tool_choice": {"type": "any"}, "cache_control": {"type": "ephemeral"}}
     provider = ("anthropic", "bedrock")[target]
     request = DIALECTS["anthropic_messages"].client.parse_request(body, {})
@@ -699,3 +701,20 @@ def test_an_effort_remains_where_thinking_is_off(target: int, thinking: dict[str
     config = rendered.body.get("output_config") or rendered.body.get("outputConfig")
     assert config == {"effort": "low"}
     assert "effort" not in " ".join(item.path for item in rendered.report)
+
+
+GOOGLE_FILE = "https://generativelanguage.googleapis.com/v1beta/files/a"
+
+
+@each("uri", ["gs://bucket/a", GOOGLE_FILE])
+@each("media_type", ["application/pdf", "image/png"])
+@each("target", ["openai", "openai_responses", "mistral", "anthropic", "bedrock_converse"])
+def test_a_file_that_google_stores_is_refused_elsewhere(
+    target: str, media_type: str, uri: str
+) -> None:
+    parts = [{"text": "q"}, {"fileData": {"fileUri": uri, "mimeType": media_type}}]
+    body = {"model": "m", "contents": [{"role": "user", "parts": parts}]}
+    with pytest.raises(GatewayError) as refused:
+        translate.request("gemini", target, body, {}, "gpt-4.1")
+    assert refused.value.error.kind == "unsupported_param"
+    assert refused.value.error.param == "contents[0].parts[1]"

@@ -354,8 +354,7 @@ def _render_file(context: ChatRenderContext, document: Document) -> Json:
         media_type = document.media_type or sniff_base64(document.data) or "application/pdf"
         name = document.title or default_file_name(media_type)
         return {"filename": name, "file_data": data_url(media_type, document.data)}
-    # `version` is set for Anthropic clients only: their file ids do not exist upstream.
-    if document.file_id is not None and context.request.version is None:
+    if document.file_id is not None and not context.is_foreign_file(document.file_id):
         file: Json = {"file_id": document.file_id}
         return file if document.title is None else {**file, "filename": document.title}
     if document.file_id is not None:

@@ -277,8 +277,8 @@ def _render_image(context: ResponsesRenderContext, image: Image) -> Json:
 
 
 def _checked_file_id(context: ResponsesRenderContext, file_id: str, path: str) -> str:
-    """The file id. `version` is set for Anthropic clients only, whose ids do not exist here."""
-    if context.request.version is not None:
+    """The file id. Raises GatewayError for one of another provider."""
+    if context.is_foreign_file(file_id):
         raise unsupported(path, "the file ID belongs to another provider; send the file's data")
     return file_id
 

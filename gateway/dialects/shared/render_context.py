@@ -324,6 +324,13 @@ class BaseRenderContext(ReportingContext):
         reason = f"{self.model} cannot continue an assistant message; end with a user message"
         return unsupported(path, reason)
 
+    def is_foreign_file(self, file_id: str) -> bool:
+        """Whether a file id of the client's API cannot be one of OpenAI's or Mistral's.
+
+        `version` is set for Anthropic clients only, and only Google's ids are URIs.
+        """
+        return self.request.version is not None or "://" in file_id
+
     def media_note(self, path: str, media_name: str, reason: str) -> str:
         """The text that replaces media which the target does not accept; this is reported."""
         self.drop(path, f"{reason}; {REPLACED_WITH_NOTE}")
