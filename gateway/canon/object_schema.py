@@ -28,6 +28,8 @@ def merge_into_object(schema: Schema | None) -> tuple[Schema, str]:
     """The schema as an object with properties, and a description of the changes made."""
     if not schema:
         return dict(_EMPTY_SCHEMA), ""
+    if has_null_members(schema):
+        schema = _without_null_members(schema)
     merged_keywords = [key for key in _NOT_AT_ROOT if key in schema]
     if not merged_keywords and schema.get("type") == "object":
         return schema, ""
@@ -48,6 +50,16 @@ def merge_into_object(schema: Schema | None) -> tuple[Schema, str]:
     elif isinstance(kind := schema.get("type"), str):
         reason = f"{kind} at the root of a tool's schema became an object"
     return out, reason
+
+
+def has_null_members(schema: Schema) -> bool:
+    """Whether the properties or their list of required names are null, as clients in Go write."""
+    return any(schema.get(key, schema) is None for key in ("properties", "required"))
+
+
+def _without_null_members(schema: Schema) -> Schema:
+    out = {k: v for k, v in schema.items() if v is not None or k not in {"properties", "required"}}
+    return {**out, "properties": out.get("properties", {})}
 
 
 def _collect_members(node: Schema, root: Schema, depth: int) -> _Members:

@@ -280,3 +280,24 @@ def test_what_a_boolean_forbids_is_reported_where_it_is_only_described() -> None
     assert ("tools[0].function.parameters", "approximated") in {
         (row["field"], row["action"]) for row in rows
     }
+
+
+NULLS = {"type": "object", "properties": None, "required": None}
+
+
+@each(
+    "target", ["anthropic", "openai", "openai_responses", "gemini", "bedrock", "cohere", "ollama"]
+)
+def test_nulls_in_a_schema_without_parameters_are_absent(target: str) -> None:
+    """Clients in Go, Ollama's among them, write an empty map and an empty list as null."""
+    function = {"name": "f", "description": "d", "parameters": NULLS}
+    body = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "q"}],
+        "tools": [{"type": "function", "function": function}],
+    }
+    source = "ollama" if target != "ollama" else "openai_chat"
+    translation = translate.request(source, target, {**body, "stream": False}, {}, "gpt-4.1")
+    sent = json.dumps(translation["body"]["toolConfig" if target == "bedrock" else "tools"])
+    assert '{"type": "object", "properties": {}}' in sent
+    assert "null" not in sent

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 from msgspec.structs import replace
 
-from gateway.canon.object_schema import merge_into_object
+from gateway.canon.object_schema import has_null_members, merge_into_object
 from gateway.canon.request import Tool, ToolChoice
 from gateway.canon.schema import (
     describe_constraints,
@@ -408,7 +408,8 @@ def _render_schema(context: RenderContext, tool: Tool) -> Json:
     if not tool.schema:
         return {"type": "object", "properties": {}}
     object_schema = tool.schema
-    if object_schema.get("type") != "object" or "allOf" in object_schema:
+    is_object = object_schema.get("type") == "object" and "allOf" not in object_schema
+    if not is_object or has_null_members(object_schema):
         object_schema, merge_note = merge_into_object(object_schema)
         if merge_note:
             context.approximate(tool.path, merge_note)
