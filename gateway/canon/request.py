@@ -236,7 +236,10 @@ class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """The format of the response: free text, any JSON, or JSON that follows a schema."""
+    """The format of the response: free text, any JSON, or JSON that follows a schema.
+
+    `choices` are texts of which the response is one, without quotation marks.
+    """
 
     format: Literal["text", "json", "schema"] = "text"
     name: str | None = None
@@ -244,6 +247,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     schema: dict[str, Any] | None = None
     strict: bool | None = None
     verbosity: str | None = None
+    choices: tuple[str, ...] = ()
 
 
 # The format of a response for which the client set none.

@@ -69,12 +69,29 @@ def test_response_format_without_a_schema_is_json() -> None:
 
 
 @each("name", ["responseSchema", "responseJsonSchema"])
-def test_an_enum_as_text_is_reported_by_the_clients_field(name: str) -> None:
-    config = {"responseMimeType": "text/x.enum", name: {"type": "STRING", "enum": ["a", "b"]}}
+def test_an_enum_as_text_is_an_instruction_elsewhere(name: str) -> None:
+    config = {"responseMimeType": "text/x.enum", name: {"type": "STRING", "enum": ["a b", "c"]}}
+    for target in MODELS.keys() - {"gemini"}:
+        body, report = translate_request("gemini", target, gemini(config))
+        assert "exactly as it is written here:\\na b\\nc" in json.dumps(body)
+        assert ("generationConfig.responseMimeType", "approximated") in report
+        assert not {action for _, action in report} & {"dropped"}
+    google = DIALECTS["gemini"]
+    request = google.client.parse_request({"model": "m", **gemini(config)}, {})
+    body = google.provider.render_request(request, Traits()).body
+    assert body["generationConfig"] == {
+        "responseMimeType": "text/x.enum",
+        "responseJsonSchema": {"type": "string", "enum": ["a b", "c"]},
+    }
+    assert "systemInstruction" not in body
+
+
+def test_an_enum_as_text_without_texts_is_reported_by_the_clients_field() -> None:
+    config = {"responseMimeType": "text/x.enum", "responseSchema": {"type": "STRING"}}
     _, report = translate_request("gemini", "openai_chat", gemini(config))
     assert report == {
         ("generationConfig.responseMimeType", "dropped"),
-        (f"generationConfig.{name}", "dropped"),
+        ("generationConfig.responseSchema", "dropped"),
     }
 
 

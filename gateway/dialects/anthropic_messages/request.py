@@ -209,7 +209,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
         body["stream"] = True
     if request.tools or request.tool_choice is not None:
         render_tools(context, body)
-    system = render_system(context) if request.instructions else []
+    system = render_system(context) if context.request.instructions else []
     body["messages"] = render_messages(context, system)
     if context.sent_names and "tools" not in body:
         render_history_tools(context, body)

@@ -158,7 +158,7 @@ class RenderContext(BaseRenderContext):
     """
 
     def __init__(self, request: Request, traits: Traits) -> None:
-        super().__init__(request, traits)
+        super().__init__(request, traits, keep_choices=True)
         self.same_dialect = NAME in request.extra
         self.sent_names = _valid_tool_names(dict.fromkeys(_client_tool_names(request)))
 

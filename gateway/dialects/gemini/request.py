@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.errors import invalid, unsupported
+from gateway.canon.json_values import string_items
 from gateway.canon.logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.canon.request import Meta, Output, Part, Request, Role, Sampling, Text, Turn
 from gateway.canon.schema import with_description, without_meta_keywords
@@ -475,7 +476,7 @@ def _set_extra_field(body: Json, key: str, value: Any) -> None:
 
 # --- output formats, both ways --------------------------------------------------------------------
 
-_JSON_MEDIA_TYPE = "application/json"
+_JSON_MEDIA_TYPE, _ENUM_MEDIA_TYPE = "application/json", "text/x.enum"
 # Both spellings of a text format's `mimeType` (google-genai 3.4: a string or an enumeration).
 _MEDIA_TYPES = {
     _JSON_MEDIA_TYPE: _JSON_MEDIA_TYPE,
@@ -500,7 +501,10 @@ def parse_output_format(config: Json, field_paths: dict[str, str], extra: Json) 
     else:
         schema = from_google_schema(mapping(config, "responseSchema", GENERATION_CONFIG))
     if media_type not in (None, "text/plain", _JSON_MEDIA_TYPE):
-        # Other types, such as `text/x.enum`, are specific to Google.
+        if media_type == _ENUM_MEDIA_TYPE and (choices := string_items((schema or {}).get("enum"))):
+            field_paths["choices"] = f"{GENERATION_CONFIG}.responseMimeType"
+            return Output(choices=tuple(choices))
+        # Other types are specific to Google.
         for name in ("responseMimeType", "responseSchema", "responseJsonSchema"):
             if config.get(name) is not None:
                 extra[f"{GENERATION_CONFIG}.{name}"] = config[name]
@@ -549,6 +553,9 @@ def render_output_format(context: RenderContext, config: Json) -> None:
         config["responseJsonSchema"] = schema
     elif output.format != "text":
         config["responseMimeType"] = _JSON_MEDIA_TYPE
+    elif output.choices:
+        config["responseMimeType"] = _ENUM_MEDIA_TYPE
+        config["responseJsonSchema"] = {"type": "string", "enum": [*output.choices]}
     _drop_output_fields(context)
 
 

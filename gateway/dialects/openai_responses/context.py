@@ -97,7 +97,7 @@ class ResponsesRenderContext(BaseRenderContext):
     def __init__(self, request: Request, traits: Traits) -> None:
         self.native = request.client_paths.get("turns") == "input" and not traits.built_in_tools
         super().__init__(request, traits, keep_groups=self.native)
-        self.report: AdaptationReport = AdaptationReport()
+        self.report: AdaptationReport = AdaptationReport(self.report)
         self.hints: list[str] = []
         self.all_in_items = False
         self.sent_names = self._map_names(tool_names_in(request))

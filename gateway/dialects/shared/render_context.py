@@ -34,6 +34,7 @@ from gateway.dialects.base import RenderedRequest
 from gateway.dialects.shared import code_execution, web_search
 from gateway.dialects.shared.fields import compact_json
 from gateway.dialects.shared.server_tools import loss_reason
+from gateway.dialects.shared.text_choices import describe_choices
 from gateway.dialects.shared.web_search import WebSearch
 
 # How an `allowed` tool choice is sent to a target without one.
@@ -53,16 +54,27 @@ def render_media_note(media_name: str, reason: str) -> str:
 class ReportingContext:
     """The request, the traits of its target, and the adaptations reported so far.
 
-    `keep_groups` is for a target that accepts tool groups in the client's form.
+    `keep_groups` is for a target that accepts tool groups in the client's form, `keep_choices`
+    for one that restricts a response to given texts.
     `sent_names` maps the client's tool names to the names sent; subclasses set it.
     """
 
     sent_names: dict[str, str]
 
-    def __init__(self, request: Request, traits: Traits, *, keep_groups: bool = False) -> None:
+    def __init__(
+        self,
+        request: Request,
+        traits: Traits,
+        *,
+        keep_groups: bool = False,
+        keep_choices: bool = False,
+    ) -> None:
+        self.report: list[Adaptation] = []
+        if request.output.choices and not keep_choices:
+            request, adaptation = describe_choices(request)
+            self.report.append(adaptation)
         self.request = request if keep_groups else prepend_group_descriptions(request)
         self.traits = traits
-        self.report: list[Adaptation] = []
         self._cache_drop_reported = False
         self._reported_settings: set[str] = set()
 
