@@ -193,3 +193,21 @@ def test_decoding_takes_linear_time(end: bytes) -> None:
     took(1000)
     # Eight times the bytes; a square would take 64 times as long.
     assert min(took(64_000) for _ in range(3)) < 24 * min(took(8_000) for _ in range(3)) + 0.01
+
+
+@pytest.mark.parametrize("line", [b":\n", b"data:\n", b"x:\n"], ids=["comment", "data", "other"])
+def test_an_event_of_very_many_lines_is_refused(line: bytes) -> None:
+    """Each line takes time in which the gateway serves nobody else."""
+    decoder = Decoder()
+    with pytest.raises(FrameTooLarge):
+        decoder.feed(line * 1_000_000 + b"\n")
+    # In pieces, and without the empty line that ends an event.
+    decoder = Decoder()
+    with pytest.raises(FrameTooLarge):
+        for _ in range(20):
+            decoder.feed(line * 10_000)
+    assert decoder.close() == []
+
+
+def test_an_event_of_many_lines_is_decoded() -> None:
+    assert frames(b"data: x\n" * 10_000 + b"\n") == [Frame("", b"\n".join([b"x"] * 10_000))]

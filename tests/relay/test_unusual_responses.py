@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import time
@@ -16,6 +17,8 @@ import msgspec
 import pytest
 
 from gateway.relay.upstream import client as upstream_client
+from gateway.relay.upstream.client import UpstreamResponse
+from gateway.relay.upstream.http1 import Transport
 from gateway.routing.snapshot import Snapshot
 from tests.relay.harness import (
     DONE,
@@ -29,6 +32,7 @@ from tests.relay.harness import (
     snapshot,
     sse,
 )
+from tests.relay.test_http1 import post, scripted_server, server
 
 REQUEST = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 MESSAGES = {**REQUEST, "max_tokens": 5}
@@ -282,6 +286,51 @@ async def test_a_bomb_of_many_members_is_too_large(tmp_path: Path) -> None:
         reply = await live.post("/v1/chat/completions", REQUEST)
     assert reply.status == 502
     assert "too large" in reply.json()["error"]["message"]
+
+
+async def _read_in_pieces(response: UpstreamResponse) -> tuple[list[int], int]:
+    """Return the sizes of the pieces of a body, and how often another task ran meanwhile."""
+    turns = 0
+
+    async def run_beside() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(run_beside())
+    sizes = []
+    while data := await response.read():
+        sizes.append(len(data))
+    beside.cancel()
+    return sizes, turns
+
+
+@pytest.mark.parametrize("members", [1, 8], ids=["one member", "several members"])
+async def test_a_compressed_response_is_decompressed_in_small_pieces(members: int) -> None:
+    """A few bytes become 8 MiB, in which the gateway would serve nobody else."""
+    size = 8 * 1024 * 1024
+    data = gzip.compress(b" " * (size // members)) * members
+    sizes, turns = await _read_in_pieces(UpstreamResponse(_encoded("gzip", data)))
+    assert sum(sizes) == size
+    assert max(sizes) <= 64 * 1024
+    assert turns >= len(sizes)
+
+
+async def test_a_compressed_response_that_has_arrived_is_read_to_its_end() -> None:
+    """Its last piece is not the last that was received."""
+    body = b" " * 300_000 + b"{}"
+    packed = gzip.compress(body)
+    head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n"
+    transport = Transport()
+    async with server(scripted_server(head % len(packed) + packed)) as url:
+        request = post(url)
+        response = UpstreamResponse(
+            await transport.exchange("POST", request.url, request.headers, b"{}")
+        )
+        assert await response.read_all() == body
+        await response.close()
+        await transport.aclose()
 
 
 _REFUSAL = refusal(429, "slow down").content

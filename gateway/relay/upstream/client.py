@@ -48,6 +48,9 @@ _ANY_HEADER = zlib.MAX_WBITS | 32  # zlib recognizes the headers of gzip and of 
 _GZIP_MAGIC = b"\x1f\x8b"
 # Maximum number of gzip members in one received chunk: each copies the rest of the chunk.
 _MAX_MEMBERS = 1000
+# Bytes that are decompressed at a time: what follows them blocks the loop for as long as a chunk of
+# this size from a socket.
+_INFLATED_BYTES = 64 * 1024
 
 
 class UpstreamResponse:
@@ -94,6 +97,10 @@ class UpstreamResponse:
             data, self._peeked = self._peeked, b""
             return data
         try:
+            if self._decoder is not None and self._decoder.has_more:
+                await asyncio.sleep(0)
+                if decoded_data := self._decoder.feed(b""):
+                    return decoded_data
             while True:
                 if self._direct is not None:
                     data = await self._direct.read()
@@ -111,7 +118,11 @@ class UpstreamResponse:
         first = await self.read()
         parts = [first]
         size = len(first)
-        is_complete = self._direct is not None and self._direct.at_end
+        is_complete = (
+            self._direct is not None
+            and self._direct.at_end
+            and (self._decoder is None or not self._decoder.has_more)
+        )
         while not is_complete and (data := await self.read()):
             parts.append(data)
             size += len(data)
@@ -152,39 +163,61 @@ class _Inflate:
     def __init__(self, encoding: str) -> None:
         self._is_known = encoding in {"gzip", "x-gzip", "deflate"}
         self._inflater = zlib.decompressobj(_ANY_HEADER)
-        self._total = 0
+        self._compressed_data = b""
+        self._total = self._members = 0
         self._is_over = False
+        # Whether `feed(b"")` returns more of the data that it was given.
+        self.has_more = False
 
     def feed(self, data: bytes) -> bytes:
+        """Decompress up to _INFLATED_BYTES. Raises GatewayError."""
         if not self._is_known:
             raise bad_upstream("the upstream's response has an unknown content encoding")
+        if data:
+            self._members = 0
+        self.has_more = False
         if self._is_over:
             return b""
-        out = self._inflate(data)
-        for _ in range(_MAX_MEMBERS):
+        data, self._compressed_data = self._compressed_data + data, b""
+        out = b""
+        while len(out) < _INFLATED_BYTES:
+            if self._inflater.eof and not self._begin_member(data):
+                break
+            try:
+                out += self._inflater.decompress(data, _INFLATED_BYTES - len(out))
+            except zlib.error:
+                raise _corrupt() from None
             if not self._inflater.eof:
-                return out
-            unused_data = self._inflater.unused_data
-            if not unused_data.startswith(_GZIP_MAGIC):
-                self._is_over = len(unused_data) >= len(_GZIP_MAGIC)
-                return out
-            self._inflater = zlib.decompressobj(_ANY_HEADER)
-            out += self._inflate(unused_data)
-        raise bad_upstream("the upstream's response is not validly compressed")
-
-    def _inflate(self, data: bytes) -> bytes:
-        try:
-            out = self._inflater.decompress(data, MAX_REPLY_BYTES - self._total + 1)
-        except zlib.error:
-            raise bad_upstream("the upstream's response is not validly compressed") from None
+                data = self._inflater.unconsumed_tail
+                break
+            data = self._inflater.unused_data
         self._total += len(out)
         if self._total > MAX_REPLY_BYTES:
             raise bad_upstream("the upstream's response is too large")
+        self._compressed_data = data
+        self.has_more = len(out) == _INFLATED_BYTES
         return out
+
+    def _begin_member(self, data: bytes) -> bool:
+        """Whether another member follows the one that has ended."""
+        if not data.startswith(_GZIP_MAGIC):
+            self._is_over = len(data) >= len(_GZIP_MAGIC)
+            return False
+        self._members += 1
+        if self._members == _MAX_MEMBERS:
+            raise _corrupt()
+        self._inflater = zlib.decompressobj(_ANY_HEADER)
+        return True
+
+
+def _corrupt() -> GatewayError:
+    return bad_upstream("the upstream's response is not validly compressed")
 
 
 class _PayloadParts:
     """Unwraps the stream of a container at Amazon SageMaker."""
+
+    has_more = False
 
     def __init__(self) -> None:
         self._parts = payload_parts.Decoder()
