@@ -374,3 +374,39 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
     protocol = await answered_protocol(WHOLE, REQUESTS["1.1"] * 3, transport)
     assert b"".join(transport.writes).count(b"hello") == 3
     protocol.connection_lost(None)
+
+
+_HOSTS: dict[str, tuple[bytes, int]] = {
+    "none": (b"", 400),
+    "two": (b"host: a\r\nhost: b\r\n", 400),
+    "two equal": (b"host: a\r\nhost: a\r\n", 400),
+    "a space": (b"host: a b\r\n", 400),
+    "a path": (b"host: a/b\r\n", 400),
+    "a user": (b"host: me@a\r\n", 400),
+    "a list": (b"host: a,\xc3\xa4\r\n", 400),
+    "empty": (b"host:\r\n", 200),
+    "a name and port": (b"host: my_service-1.example:4000\r\n", 200),
+    "an address": (b"host: [::1]:4000\r\n", 200),
+}
+
+
+@pytest.mark.parametrize(("line", "status"), _HOSTS.values(), ids=_HOSTS)
+async def test_a_request_needs_one_valid_host(line: bytes, status: int) -> None:
+    """RFC 9112, section 3.2; a proxy may take another host from such a request."""
+    app = sends([start(KIND, FIVE), body(b"hello")])
+    output, closed = await protocol_output(Protocol, b"GET / HTTP/1.1\r\n%b\r\n" % line, app)
+    assert output.startswith(b"HTTP/1.1 %d " % status)
+    assert closed is (status == 400)
+    assert (b"Host" in output) is (status == 400)
+
+
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [(b" HTTP/1.0", 200), (b" HTTP/2.0", 505), (b" HTTP/0.9", 505), (b"", 505)],
+)
+async def test_only_http_1_is_served(version: bytes, status: int) -> None:
+    """A request of HTTP/1.0 needs no host (RFC 9110, section 15.6.6)."""
+    app = sends([start(KIND, FIVE), body(b"hello")])
+    output, closed = await protocol_output(Protocol, b"GET /%b\r\n\r\n" % version, app)
+    assert output.startswith(b"HTTP/1.1 %d " % status)
+    assert closed

@@ -105,7 +105,7 @@ def header(size: int) -> bytes:
     return b"x-pad: " + b"a" * (size - 9) + b"\r\n"
 
 
-HEAD = b"GET / HTTP/1.1\r\n"
+HEAD = b"GET / HTTP/1.1\r\nhost: x\r\n"
 LARGE: dict[str, list[bytes]] = {
     "many headers": [HEAD, *[header(K)] * 80],
     "many headers in one piece": [HEAD + header(K) * 80 + b"\r\n"],

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import string
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -46,6 +47,8 @@ from gateway.relay.upstream.http1 import coalescer_for
 _SMALL_BYTES = 64 * 1024
 # The bytes that a header value may contain.
 _VALUE_BYTES = bytes(byte for byte in range(256) if byte == 9 or (byte > 31 and byte != 127))
+# The bytes of a host and a port: https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2
+_HOST_BYTES = string.ascii_letters.encode() + string.digits.encode() + b"-._~%!$&'()*+,;=:[]"
 # Valid header names, seen before, that do not affect the protocol: they need no check.
 _HARMLESS_NAMES: set[bytes] = set()
 _MAX_HARMLESS_NAMES = 1024
@@ -274,6 +277,7 @@ def _is_known_harmless(name: bytes) -> bool:
 
 
 TOO_LARGE = "the request line and headers are larger than 64 KiB"
+_BAD_HOST = "a request needs one valid Host header"
 _BAD_KEY = "the API key contains invalid characters; check how it is read and sent"
 # Bytes that no header value may contain, except line ends.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -283,12 +287,21 @@ class HeadTooLarge(Exception):
     """A head, or trailers, larger than allowed."""
 
 
-class TwoHosts(Exception):
-    """A request with several Host headers, of which a proxy may use another one (RFC 9112, 3.2)."""
+class InvalidHost(Exception):
+    """A missing, repeated or invalid Host: a proxy may use another one (RFC 9112, 3.2)."""
 
 
-def _has_two_hosts(headers: list[tuple[bytes, bytes]]) -> bool:
-    return [name for name, _ in headers].count(b"host") > 1
+class UnsupportedVersion(Exception):
+    """A version of HTTP other than 1.0 and 1.1."""
+
+
+def _check_host(headers: list[tuple[bytes, bytes]], http_version: str) -> None:
+    """Raises InvalidHost. HTTP/1.0 has no Host header."""
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) > 1 or any(host.translate(None, _HOST_BYTES) for host in hosts):
+        raise InvalidHost
+    if not hosts and http_version != "1.0":
+        raise InvalidHost
 
 
 class RequestFlow(FlowControl):
@@ -439,10 +452,15 @@ class Protocol(TimedProtocol):
         scope["method"] = parser.get_method().decode("ascii")
         http_version = parser.get_http_version()
         if http_version != "1.1":
+            if http_version != "1.0":
+                raise UnsupportedVersion
             scope["http_version"] = http_version
-        # A fast comparison for most requests, which have no repeated header.
-        if len(dict(self.headers)) != len(self.headers) and _has_two_hosts(self.headers):
-            raise TwoHosts
+        # A fast check for most requests, which have a valid host and no repeated header.
+        headers = dict(self.headers)
+        if len(headers) != len(self.headers) or headers.get(b"host", b" ").translate(
+            None, _HOST_BYTES
+        ):
+            _check_host(self.headers, http_version)
         if parser.should_upgrade():
             return  # `_upgrade` follows
         self.headers = []  # for the trailers, which are not part of the request's headers
@@ -495,8 +513,13 @@ class Protocol(TimedProtocol):
 
     def _refuse(self, error: httptools.HttpParserError, data: bytes) -> None:
         """Send an error for invalid HTTP, and close."""
-        if isinstance(error.__context__, HeadTooLarge):
+        cause = error.__context__
+        if isinstance(cause, HeadTooLarge):
             self.refuse_head(431, TOO_LARGE, "too_large")
+        elif isinstance(cause, InvalidHost):
+            self.refuse_head(400, _BAD_HOST)
+        elif isinstance(cause, UnsupportedVersion):
+            self.refuse_head(505, "only HTTP/1.1 and HTTP/1.0 are supported")
         elif not self._in_body and faulty_header(data) in CREDENTIAL_HEADERS:
             self.refuse_head(401, _BAD_KEY, "gateway_auth")
         else:
