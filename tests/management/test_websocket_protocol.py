@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from uvicorn import Config
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 
 from gateway.management.start import websocket_protocol
@@ -31,7 +32,7 @@ PONG = b"\x8a\x7d" + b"p" * 125
 class WebSocketServer:
     """A server whose application accepts each connection and records its messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self.messages: asyncio.Queue[Any] = asyncio.Queue()
         self.protocols: list[SocketProtocol] = []
         self.closed = asyncio.Event()
@@ -47,7 +48,7 @@ class WebSocketServer:
                 self.max_queued = max(self.max_queued, self.protocols[0].queue.qsize())
             self.closed.set()
 
-        config = Config(app, log_config=None, ws_per_message_deflate=False)
+        config = Config(app, log_config=None, ws_per_message_deflate=False, **options)
 
         def connect() -> SocketProtocol:
             protocol = SocketProtocol(config=config, server_state=state, app_state={})
@@ -58,11 +59,11 @@ class WebSocketServer:
 
 
 @contextlib.asynccontextmanager
-async def open_connection() -> AsyncIterator[
-    tuple[WebSocketServer, asyncio.StreamReader, asyncio.StreamWriter]
-]:
-    """Open a connection to a new server, after its handshake."""
-    server, loop = WebSocketServer(), asyncio.get_running_loop()
+async def open_connection(
+    **options: Any,
+) -> AsyncIterator[tuple[WebSocketServer, asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Open a connection to a new server with these options, after its handshake."""
+    server, loop = WebSocketServer(**options), asyncio.get_running_loop()
     listener = await loop.create_server(server.connect, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
     try:
@@ -73,6 +74,7 @@ async def open_connection() -> AsyncIterator[
         writer.close()
         listener.close()
         await asyncio.wait_for(server.closed.wait(), 60)
+        await wait_until_async(lambda: all(it.disconnected for it in server.protocols))
 
 
 async def test_pongs_wait_until_the_client_reads() -> None:
@@ -335,3 +337,44 @@ async def test_messages_are_parsed_only_as_the_application_handles_them() -> Non
         for _ in range(messages):
             assert (await asyncio.wait_for(server.messages.get(), 60))["text"] == "a"
         assert server.max_queued < 1000
+
+
+@pytest.mark.parametrize("fragmented", [False, True])
+async def test_a_client_that_goes_on_sending_learns_why_it_is_refused(fragmented: bool) -> None:
+    """A connection that is closed before all has been read is reset, and a close frame lost."""
+    size = 8_000_000
+    async with open_connection(ws_max_size=100_000) as (server, reader, writer):
+        opcode = b"\x01" if fragmented else b"\x81"
+        writer.write(opcode + b"\xff" + (99_000).to_bytes(8, "big") + MASK + b"a" * 99_000)
+        for _ in range(size // 80_000):
+            writer.write(b"\x80\xff" + (80_000).to_bytes(8, "big") + MASK + b"a" * 80_000)
+            await writer.drain()
+        closing = await asyncio.wait_for(reader.read(), WAIT_TIMEOUT_S)
+        assert closing[2:4] == (1009 if fragmented else 1002).to_bytes(2, "big")
+        # The application learns it at once, and no memory is held.
+        await asyncio.wait_for(server.closed.wait(), WAIT_TIMEOUT_S)
+        assert SocketProtocol.total_bytes == 0
+
+
+async def test_a_client_that_never_stops_sending_is_disconnected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(websocket_protocol, "LINGER_S", 0.2)
+    async with open_connection(ws_max_size=100) as (server, reader, writer):
+        writer.write(b"\x81\xff" + (200).to_bytes(8, "big") + MASK)
+        closing = await asyncio.wait_for(reader.readexactly(4), WAIT_TIMEOUT_S)
+        assert closing[2:4] == (1009).to_bytes(2, "big")
+        with pytest.raises(ConnectionError):
+            while True:
+                writer.write(b"a" * 1000)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+
+async def test_what_the_application_sends_to_a_refused_client_is_dropped() -> None:
+    """Not an error of the application, which has not been told yet."""
+    async with open_connection(ws_max_size=100) as (server, reader, writer):
+        writer.write(b"\x81\xff" + (200).to_bytes(8, "big") + MASK)
+        await asyncio.wait_for(reader.readexactly(4), WAIT_TIMEOUT_S)
+        with pytest.raises(ClientDisconnected):
+            await server.protocols[0].send({"type": "websocket.send", "text": "late"})

@@ -12,6 +12,7 @@ from collections import deque
 from typing import Any, ClassVar
 
 from django.conf import settings
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gateway.config import capacity
@@ -20,6 +21,9 @@ from gateway.relay.upstream.websocket import PARSE_S, SLICE_BYTES
 
 # Close codes of a WebSocket.
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
+# How long a connection that was closed early stays open for what the client still sends. If it was
+# closed with unread data, it would be reset, and the client might miss the close frame.
+LINGER_S = 5.0
 # Frames that arrive before the handshake is accepted, and a connection that holds little memory.
 _SMALL_BYTES = 64 * 1024
 
@@ -40,6 +44,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     _message_timer: asyncio.TimerHandle | None = None
     # What this connection contributes to `total_bytes`.
     _held_bytes = 0
+    # Whether the connection was closed early, and what arrives is dropped.
+    _is_discarding = False
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -54,6 +60,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
         Frames wait until the handshake is accepted: the parser fails on them before.
         """
+        if self._is_discarding:
+            return
         if self._unparsed or self._is_handshaking:
             self._unparsed += data
             if not self._is_handshaking or len(self._unparsed) > _SMALL_BYTES:
@@ -76,7 +84,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         deadline = self.loop.time() + PARSE_S
         for end in range(SLICE_BYTES, len(data) + SLICE_BYTES, SLICE_BYTES):
             super().data_received(data[end - SLICE_BYTES : end])
-            if end >= len(data) or self.transport.is_closing():
+            if end >= len(data) or self._is_discarding or self.transport.is_closing():
                 break
             if not self._may_parse or self.loop.time() > deadline:
                 self._unparsed = data[end:]
@@ -160,10 +168,26 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.frames, self._unparsed = [], b""
         self.conn.reader.buffer.clear()
         if not (self.close_sent or self.transport.is_closing()):
-            self.close_sent = True
             self.conn.send_close(code, reason)
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.transport.close()
+            self._end_early(code, reason)
+
+    def handle_parser_exception(self) -> None:
+        """Close the connection after an invalid frame, or one of a message that is too large."""
+        frame = self.conn.close_sent
+        assert frame is not None
+        self._stop_message_timer()
+        self.frames, self._unparsed = [], b""
+        self._end_early(frame.code, frame.reason)
+
+    def _end_early(self, code: int, reason: str) -> None:
+        """Send the close frame, and drop what the client still sends until it closes."""
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.close_sent = self._is_discarding = True
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.resume_reading()
+        if self.transport.can_write_eof():  # not with TLS
+            self.transport.write_eof()
+        self.close_timer = self.loop.call_later(LINGER_S, self.transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a message that will never be complete."""
@@ -191,6 +215,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: Any) -> None:
         """Send an event. A rejected handshake is complete; uvicorn logs an error for each."""
+        if self._is_discarding:
+            raise ClientDisconnected
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
             self.handshake_complete = True
