@@ -359,7 +359,7 @@ async def test_a_client_that_goes_on_sending_learns_why_it_is_refused(fragmented
 async def test_a_client_that_never_stops_sending_is_disconnected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(websocket_protocol, "LINGER_S", 0.2)
+    monkeypatch.setattr(websocket_protocol, "LINGER_S", 1.0)
     async with open_connection(ws_max_size=100) as (server, reader, writer):
         writer.write(b"\x81\xff" + (200).to_bytes(8, "big") + MASK)
         closing = await asyncio.wait_for(reader.readexactly(4), WAIT_TIMEOUT_S)

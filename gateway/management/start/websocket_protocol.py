@@ -21,9 +21,10 @@ from gateway.relay.upstream.websocket import PARSE_S, SLICE_BYTES
 
 # Close codes of a WebSocket.
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
-# How long a connection that was closed early stays open for what the client still sends. If it was
-# closed with unread data, it would be reset, and the client might miss the close frame.
-LINGER_S = 5.0
+# A connection that was closed early stays open until the client has sent nothing for QUIET_S, at most
+# LINGER_S. If it was closed with unread data, it would be reset, and the client might miss the close
+# frame.
+QUIET_S, LINGER_S = 0.5, 5.0
 # Frames that arrive before the handshake is accepted, and a connection that holds little memory.
 _SMALL_BYTES = 64 * 1024
 
@@ -46,6 +47,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     _held_bytes = 0
     # Whether the connection was closed early, and what arrives is dropped.
     _is_discarding = False
+    # When data was last dropped, and until when it is.
+    _discarded_at = _discard_until = 0.0
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -61,6 +64,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         Frames wait until the handshake is accepted: the parser fails on them before.
         """
         if self._is_discarding:
+            self._discarded_at = self.loop.time()
             return
         if self._unparsed or self._is_handshaking:
             self._unparsed += data
@@ -185,9 +189,16 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.close_sent = self._is_discarding = True
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.transport.resume_reading()
-        if self.transport.can_write_eof():  # not with TLS
-            self.transport.write_eof()
-        self.close_timer = self.loop.call_later(LINGER_S, self.transport.close)
+        self._discarded_at = self.loop.time()
+        self._discard_until = self._discarded_at + LINGER_S
+        self.close_timer = self.loop.call_later(QUIET_S, self._close_if_quiet)
+
+    def _close_if_quiet(self) -> None:
+        now = self.loop.time()
+        if now < self._discard_until and now < self._discarded_at + QUIET_S:
+            self.close_timer = self.loop.call_later(QUIET_S, self._close_if_quiet)
+        else:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a message that will never be complete."""
