@@ -282,7 +282,9 @@ def test_a_frame_that_is_too_large_closes_the_connection(site: ResponseNodes) ->
         with pytest.raises(ConnectionClosed):
             socket.send("x" * (33 * 1024 * 1024))
             socket.recv(timeout=WAIT_TIMEOUT_S)
-        assert socket.close_code == 1009
+        # Daphne does not read the rest of it, so the reason may be lost with a reset.
+        is_daphne = isinstance(site.gateway, Daphne)
+        assert socket.close_code in ({1009, 4009, 1006} if is_daphne else {1009})
     with open_websocket(site.gateway) as socket:
         assert (
             send_turn(socket, message("small again", MESSAGES))[-1]["type"] == "response.completed"

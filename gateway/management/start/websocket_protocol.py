@@ -21,9 +21,9 @@ from gateway.relay.upstream.websocket import PARSE_S, SLICE_BYTES
 
 # Close codes of a WebSocket.
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
-# A connection that was closed early stays open until the client has sent nothing for QUIET_S, at most
-# LINGER_S. If it was closed with unread data, it would be reset, and the client might miss the close
-# frame.
+# A connection that was closed early stays open until the client has sent nothing for QUIET_S, at
+# most LINGER_S. If it was closed with unread data, it would be reset, and the client might miss
+# the close frame.
 QUIET_S, LINGER_S = 0.5, 5.0
 # Frames that arrive before the handshake is accepted, and a connection that holds little memory.
 _SMALL_BYTES = 64 * 1024
