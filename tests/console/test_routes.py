@@ -628,3 +628,7 @@ def test_a_target_fails_only_by_its_own_fault(admin_client: Client) -> None:
     page = admin_client.get(SMART).content.decode()
     assert re.findall(r"(\d+ %) errors", page) == ["0 %", "100 %"]
     assert page.count(">Failing<") == 1
+
+
+def test_prices_have_the_format_of_the_list_of_models(admin_client: Client) -> None:
+    assert "$2.00 / $8.00" in admin_client.get(SMART).content.decode()

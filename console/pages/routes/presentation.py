@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from console.pages.routes.metrics import TargetMetrics, TargetStatus, target_sta
 from console.pages.routes.policy_fields import COUNTS_BY_CLASS, OPTIONS, policy_form_fields
 from console.pages.routes.samples import SAMPLES
 from console.playground import page_data
+from console.templatetags.registry import price
 from gateway import models
 from gateway.routing.candidates import supports_feature
 from gateway.routing.circuit_breaker import CircuitState
@@ -205,12 +205,7 @@ def _price_label(model: Model | None) -> str:
         return ""
     if model.price.input == model.price.output == 0:
         return _("Free")
-    return f"${_amount_label(model.price.input)} / ${_amount_label(model.price.output)}"
-
-
-def _amount_label(price: Decimal) -> str:
-    is_integer = price == price.to_integral_value()
-    return number_format(price, 0) if is_integer else number_format(price.normalize(), 2)
+    return f"{price(model.price.input)} / {price(model.price.output)}"
 
 
 # With more models or keys, they are searched by name instead of chosen from a list.
