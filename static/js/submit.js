@@ -15,5 +15,16 @@ window.addEventListener("submit", (event) => {
   else sentForms.set(form, setTimeout(release, RELEASE_MS, form));
 });
 
+// The second click of a double click on a toggle, such as a thumb, would undo what the first one did.
+document.addEventListener(
+  "click",
+  (event) => {
+    if (event.detail < 2 || !event.target.closest("form[method=post] button[aria-pressed]:not([type=button])")) return;
+    event.preventDefault();
+    event.stopPropagation();
+  },
+  true,
+);
+
 // The back button shows the page as it was left.
 window.addEventListener("pageshow", () => [...sentForms.keys()].forEach(release));

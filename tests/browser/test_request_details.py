@@ -162,3 +162,22 @@ def test_cut_text_has_its_whole_text_as_the_title(signed_in: Any, kinds: list[st
     cost.hover()
     expect(model).not_to_have_attribute("title", "a-route-with-a-long-name" * 3)
     assert cost.get_attribute("title") is None
+
+
+def test_a_double_click_on_a_thumb_scores_once(signed_in: Any, kinds: list[str]) -> None:
+    """The second click comes after the response to the first, and would remove the score."""
+    signed_in.goto(f"/console/requests/{kinds[0]}")
+    thumb = signed_in.get_by_role("button", name="Good response")
+    box = thumb.bounding_box()
+    position = box["x"] + 5, box["y"] + 5
+    with signed_in.expect_response("**/scores*"):
+        signed_in.mouse.click(*position)
+    expect(thumb).to_have_attribute("aria-pressed", "true")
+    posts: list[str] = []
+    signed_in.on("request", lambda request: posts.append(request.method))
+    signed_in.mouse.down(click_count=2)
+    signed_in.mouse.up(click_count=2)
+    signed_in.evaluate("new Promise((done) => setTimeout(done, 100))")
+    assert "POST" not in posts
+    thumb.click()  # a click of its own
+    expect(thumb).to_have_attribute("aria-pressed", "false")
