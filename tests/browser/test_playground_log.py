@@ -230,3 +230,16 @@ def test_a_notice_explains_fields_that_cannot_be_opened(viewer_page: Any, site: 
     expect(viewer_page.locator("#pg-notice")).to_contain_text("you have no access to it")
     viewer_page.goto(f"/console/playground?request={logged(site, CHAT)}")
     expect(viewer_page.locator("#pg-notice")).to_contain_text("Ask an admin")
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_notice_that_stays_covers_nothing(playground: Playground, width: int) -> None:
+    page = playground.page
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto("/console/playground?request=req_unknown")
+    expect(page.locator("#pg-notice")).to_contain_text("cannot be opened here")
+    notice = page.locator("#pg-notice").bounding_box()
+    columns = page.locator("#pg-cols").bounding_box()
+    navigation = page.locator(".colnav").bounding_box() or columns
+    assert notice and columns and navigation
+    assert notice["y"] + notice["height"] <= min(columns["y"], navigation["y"])

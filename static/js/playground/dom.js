@@ -49,11 +49,12 @@ export function announce(text) {
   requestAnimationFrame(() => (statusLine.textContent = text));
 }
 
-/** A short message on the page, also announced to screen readers. */
+/** A short message on the page, also announced to screen readers; a permanent one covers nothing. */
 export function notice(text, kind = "", { isPermanent = false } = {}) {
   const box = $("#pg-notice");
   box.replaceChildren(text);
   box.dataset.kind = kind;
+  box.toggleAttribute("data-permanent", isPermanent);
   box.hidden = !text;
   if (text) announce(text);
   clearTimeout(notice.timer);
