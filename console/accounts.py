@@ -156,7 +156,7 @@ def _audit_snapshot(user: User) -> dict[str, Any]:
     """Return the fields of an account for the audit log."""
     return {
         "role": stored_role(user),
-        **_limits_snapshot(user),
+        **limits_snapshot(user),
         "two_factor": two_factor_kinds(user),
         "connected": is_connected(user),
         "active": user.is_active,
@@ -190,7 +190,13 @@ def remove_two_factor(user: User) -> None:
         apps.get_model("mfa", "Authenticator")._default_manager.filter(user=user).delete()
 
 
-def _limits_snapshot(user: User) -> dict[str, Any]:
+def role_values(user: User) -> dict[str, Any]:
+    """Return the role of a user and whether they have the permission to read bodies."""
+    return {"role": stored_role(user), "bodies": user.pk in users_with_body_access()}
+
+
+def limits_snapshot(user: User) -> dict[str, Any]:
+    """Return the limits of a user's personal keys."""
     account = Account.objects.filter(pk=user.pk).first() or Account()
     return {
         "max_keys": account.max_keys,

@@ -139,8 +139,8 @@ def bucket_of(ms: float) -> int:
 def quantile(counts: Mapping[int, int], share: float) -> float | None:
     """The duration in milliseconds at the quantile `share` (0 to 1); None without data.
 
-    It is the middle of a bucket, at most 6 % from the true value: where in its bucket an observation
-    was is unknown, so that observations of one bucket have equal quantiles.
+    It is the middle of a bucket, at most 6 % from the true value: where an observation was in its
+    bucket is unknown, so observations of one bucket have equal quantiles.
     """
     observation_count = sum(counts.values())
     if not observation_count:

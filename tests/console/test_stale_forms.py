@@ -10,9 +10,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from console import accounts
 from console.models import Evaluation
 from gateway import audit, store
-from gateway.models import AlertChannel, ApiKey, Guardrail, Model, Prompt, Provider, Team
+from gateway.models import Account, AlertChannel, ApiKey, Guardrail, Model, Prompt, Provider, Team
 from gateway.store.documents import KINDS
 from tests.store.factories import model, provider, route
 
@@ -56,9 +57,9 @@ def make_channel() -> tuple[AlertChannel, str]:
     return row, reverse("alert-channel", args=[row.pk])
 
 
-def values(page: Any) -> dict[str, Any]:
-    """Return what a browser would send for the form of a page."""
-    by_name = {field.html_name: field.value() for field in page.context["form"]}
+def values(page: Any, form: str = "form") -> dict[str, Any]:
+    """Return what a browser would send for a form of a page."""
+    by_name = {field.html_name: field.value() for field in page.context[form]}
     return {
         name: value for name, value in by_name.items() if value is not None and value is not False
     }
@@ -178,6 +179,35 @@ def test_a_prompt_of_somebody_else_is_not_overwritten_unknowingly(admin_client: 
     assert "grace changed this after you opened the page" in refused.content.decode()
     assert KINDS["prompts"].read(Prompt.objects.get())["description"] == "Says hello"
     assert admin_client.post(url, {**values(refused), "rows": "1"}).status_code == 302
+
+
+@pytest.mark.parametrize(("form", "url_name"), [("role", "user-edit"), ("limits", "user-limits")])
+def test_a_user_of_another_admin_is_not_overwritten_unknowingly(
+    admin_client: Client, form: str, url_name: str
+) -> None:
+    person = accounts.create_account("lin", None, role="member")
+    page_url, url = (reverse(name, args=[person.pk]) for name in ("user-edit", url_name))
+    accounts.set_limits(person, max_keys=2)
+    opened = admin_client.get(page_url)
+    stale = values(opened, form)
+    assert opened.content.decode().count('name="row_version"') == 2
+    with audit.acting_as("grace", "console"):
+        accounts.set_role(person, role="editor", bodies=True)
+        accounts.set_limits(person, max_keys=5)
+    refused = admin_client.post(url, stale)
+    assert refused.status_code == 422
+    assert "grace changed this after you opened the page" in refused.content.decode()
+    assert accounts.stored_role(person) == "editor"
+    assert Account.objects.get(pk=person.pk).max_keys == 5
+    assert admin_client.post(url, values(refused, form)).status_code == 302
+
+
+def test_the_limits_of_a_user_are_no_conflict_with_the_role(admin_client: Client) -> None:
+    person = accounts.create_account("lin", None, role="viewer")
+    url = reverse("user-edit", args=[person.pk])
+    stale = values(admin_client.get(url), "role")
+    accounts.set_limits(person, max_keys=5)
+    assert admin_client.post(url, {**stale, "role": "editor"}).status_code == 302
 
 
 def test_another_end_user_is_no_conflict(admin_client: Client) -> None:

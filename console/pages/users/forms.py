@@ -9,12 +9,14 @@ from django.contrib.auth.models import User
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.utils.translation import gettext_lazy as _
 
+from console import accounts
 from console.folded_fields import FoldedFields
 from console.form_fields import password_field, username_field
 from console.limit_fields import trim_decimals
+from console.optimistic_lock import ValuesLock
 from console.pages.personal.limits import limits_of
 from console.pages.session.forms import check_password
-from gateway.models import Account
+from gateway.models import Account, Change
 from gateway.store.field_values import split_names
 
 ROLES = (
@@ -41,6 +43,26 @@ class RoleForm(FoldedFields, forms.Form):
             "them; members read those of their personal keys."
         ),
     )
+
+
+class AccountLock(ValuesLock):
+    """A lock on a part of a user's account, as the audit log records it."""
+
+    locked_user: User
+
+    def last_editor(self) -> str:
+        """The actor of the last change of the account in the audit log."""
+        change = Change.objects.of_row("user", self.locked_user.pk).first()
+        return change.actor if change else ""
+
+
+class EditRoleForm(AccountLock, RoleForm):
+    """The role of an existing user."""
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        self.locked_user = user
+        self.locked_values = accounts.role_values(user)
+        super().__init__(*args, initial=self.locked_values, **kwargs)
 
 
 class NewUserForm(RoleForm):
@@ -71,7 +93,7 @@ class NewUserForm(RoleForm):
         return cleaned_data
 
 
-class PersonalLimitsForm(FoldedFields, forms.ModelForm):  # type: ignore[type-arg]
+class PersonalLimitsForm(AccountLock, FoldedFields, forms.ModelForm):  # type: ignore[type-arg]
     """The limits of the keys that a user creates for themselves."""
 
     FIRST_FIELDS = frozenset({"max_keys", "month_usd", "key_days"})
@@ -88,8 +110,12 @@ class PersonalLimitsForm(FoldedFields, forms.ModelForm):  # type: ignore[type-ar
         model = Account
         fields = ("max_keys", "month_usd", "key_days", "routes", "team")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        self.locked_user = user
+        self.locked_values = accounts.limits_snapshot(user)
+        account = getattr(user, "account", None)
+        # The page has other forms, whose ids would be the same.
+        super().__init__(*args, instance=account, auto_id="limits_%s", **kwargs)
         trim_decimals(self.initial)
         self.initial["routes"] = ", ".join(self.instance.routes)
         defaults = limits_of(None)

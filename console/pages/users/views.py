@@ -21,7 +21,7 @@ from console.access import admin
 from console.delete_confirmation import delete_confirmation
 from console.htmx import render_page_or_part
 from console.list_search import list_url
-from console.pages.users.forms import NewUserForm, PersonalLimitsForm, ResetForm, RoleForm
+from console.pages.users.forms import EditRoleForm, NewUserForm, PersonalLimitsForm, ResetForm
 from gateway.models import ApiKey
 from gateway.roles import PERMISSIONS
 
@@ -78,8 +78,8 @@ def user_edit(request: HttpRequest, pk: int) -> HttpResponse:
     """One account: role and permission, password, access."""
     person = get_object_or_404(User, pk=pk)
     if request.method != "POST":
-        return _render_page(request, person, {"role": RoleForm(initial=_role_context(person))})
-    form = RoleForm(request.POST)
+        return _render_page(request, person, {})
+    form = EditRoleForm(request.POST, user=person)
     if not form.is_valid():
         return _render_page(request, person, {"role": form}, status=422)
     account = form.cleaned_data
@@ -113,10 +113,10 @@ def user_password(request: HttpRequest, pk: int) -> HttpResponse:
 def user_limits(request: HttpRequest, pk: int) -> HttpResponse:
     """Set the limits of a user's personal keys."""
     person = get_object_or_404(User, pk=pk)
-    form = PersonalLimitsForm(request.POST, instance=getattr(person, "account", None))
+    form = PersonalLimitsForm(request.POST, user=person)
     if not form.is_valid():
         return _render_page(request, person, {"limits": form}, status=422)
-    accounts.set_limits(person, **form.cleaned_data)
+    accounts.set_limits(person, **{name: form.cleaned_data[name] for name in form.Meta.fields})
     messages.success(request, _("Saved. Applies to keys that they create from now on."))
     return redirect(_user_url(request, person))
 
@@ -200,13 +200,6 @@ def _crumbs(request: HttpRequest, person: User) -> list[tuple[str, str]]:
     ]
 
 
-def _role_context(person: User) -> dict[str, Any]:
-    return {
-        "role": accounts.stored_role(person),
-        "bodies": person.pk in accounts.users_with_body_access(),
-    }
-
-
 def _render_page(
     request: HttpRequest, person: User, forms: dict[str, Any], status: int = 200
 ) -> HttpResponse:
@@ -215,9 +208,9 @@ def _render_page(
         "list_url": list_url(request, "users"),
         "person": person,
         "myself": person.pk == cast("User", request.user).pk,
-        "role": RoleForm(initial=_role_context(person)),
+        "role": EditRoleForm(user=person),
         "reset": ResetForm(user=person),
-        "limits": PersonalLimitsForm(instance=getattr(person, "account", None)),
+        "limits": PersonalLimitsForm(user=person),
         "has_personal_keys": "personal" in PERMISSIONS[accounts.stored_role(person)],
         "two_factor": accounts.two_factor_kinds(person),
         "personal_keys": ApiKey.objects.owned_by(person).live(),
