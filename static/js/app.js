@@ -7,6 +7,7 @@ import "./network.js";
 import "./submit.js";
 
 const root = document.documentElement;
+const MENU_MARGIN = 8;
 
 export function announce(text) {
   const liveRegion = document.getElementById("live");
@@ -100,6 +101,17 @@ document.addEventListener("click", (event) => {
     if (!menu.contains(event.target)) menu.open = false;
   }
 });
+
+/** A menu that would be cut off at a side of the window is moved into it. */
+function keepInWindow({ target: menu }) {
+  if (!menu.matches("details.menu[open]")) return;
+  const panel = menu.querySelector(":scope > :not(summary)");
+  panel.style.translate = "";
+  const { left, right } = panel.getBoundingClientRect();
+  const shift = Math.max(Math.min(root.clientWidth - MENU_MARGIN - right, 0), MENU_MARGIN - left);
+  if (right > root.clientWidth || left < 0) panel.style.translate = `${shift}px`;
+}
+document.addEventListener("toggle", keepInWindow, true);
 
 /** Text that is cut with an ellipsis has its whole text as the title while the pointer is on it. */
 function titleCutText({ target }) {

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PHONE
@@ -87,6 +88,26 @@ def test_escape_closes_a_menu_before_the_detail(site_with_data: Site, signed_in:
     expect(signed_in.locator("#detail-title")).to_be_visible()
     signed_in.keyboard.press("Escape")
     expect(signed_in.locator("#detail-title")).to_have_count(0)
+
+
+@pytest.mark.parametrize("path", ["requests", "evaluate/runs/{evaluation_run}", "routes/coding"])
+@pytest.mark.parametrize("width", [320, 390])
+def test_no_menu_is_cut_off_on_a_phone(
+    site_with_data: Site, signed_in: Any, path: str, width: int
+) -> None:
+    signed_in.set_viewport_size({"width": width, "height": 844})
+    signed_in.goto(f"/console/{path}".format(**site_with_data.names))
+    opened = 0
+    for menu in signed_in.locator("details.menu").all():
+        if not menu.is_visible():
+            continue
+        menu.locator("> summary").click()
+        panel = menu.locator("> :not(summary)")
+        is_inside = "e => e.getBoundingClientRect().left >= 0 && e.getBoundingClientRect().right <= innerWidth"
+        signed_in.wait_for_function(is_inside, arg=panel.element_handle(), timeout=10_000)
+        signed_in.keyboard.press("Escape")
+        opened += 1
+    assert opened
 
 
 def test_escape_closes_the_navigation_of_a_phone(site: Site, open_page: Callable[..., Any]) -> None:
