@@ -200,3 +200,11 @@ def test_usage_pages_have_no_accessibility_violations(
         summary.click()
     no_sideways_scroll(page)
     axe_in_themes(page)
+
+
+def test_the_names_of_price_lists_are_seen_to_be_links(
+    site_with_data: Site, signed_in: Any
+) -> None:
+    signed_in.goto("/console/cost/prices")
+    decoration = "link => getComputedStyle(link).textDecorationLine"
+    assert signed_in.get_by_role("link", name="newer.json").evaluate(decoration) == "underline"
