@@ -365,3 +365,20 @@ def test_feedback_that_a_client_sends_with_its_key_is_shown(
     scores = signed_in.locator("#detail")
     expect(scores).to_contain_text("Wrong city.")
     expect(scores).to_contain_text("key browser-test: user-17")
+
+
+def test_the_menu_of_columns_has_one_line_per_column(site_with_data: Site, signed_in: Any) -> None:
+    signed_in.goto("/console/requests")
+    signed_in.get_by_text("Columns", exact=True).click()
+    labels = signed_in.locator(".menu label", has=signed_in.locator("[data-column]"))
+    heights = [label.bounding_box()["height"] for label in labels.all()]
+    assert len(heights) > 3
+    assert len(set(heights)) == 1, "the longest name does not wrap"
+    assert labels.filter(has_text="Total / First").count() == 1, "as in the header"
+
+
+def test_an_empty_result_does_not_touch_the_edges(site_with_data: Site, signed_in: Any) -> None:
+    signed_in.goto("/console/requests?q=nothing-matches-this")
+    pane, box = (signed_in.locator(name).bounding_box() for name in ("#list", "#list .empty"))
+    assert box["x"] >= pane["x"] + 8
+    assert box["x"] + box["width"] <= pane["x"] + pane["width"] - 8

@@ -48,7 +48,7 @@ LIST_COLUMNS = (
     ListColumn("what", _("Key, model")),
     ListColumn("up", _("Upstream")),
     ListColumn("tok", _("Tokens"), (("tokens", _("Tokens")),)),
-    ListColumn("dur", _("Total / first"), (("latency", _("Total")), ("ttft", _("First")))),
+    ListColumn("dur", _("Total / First"), (("latency", _("Total")), ("ttft", _("First")))),
     ListColumn("cost", _("Cost"), (("cost", _("Cost")),)),
 )
 # Columns that can be hidden.
