@@ -43,6 +43,7 @@ MAX_BACKOFF_S = 8.0
 # Kinds that may pass within a second; after other kinds only another target is tried.
 _TRANSIENT = frozenset({"upstream_error", "overloaded", "rate_limit", "malformed_output"})
 _NOT_ACTIVATED = "the error of the step above does not activate this step"
+_REJECTED_ABOVE = "the request itself was rejected above"
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -134,12 +135,8 @@ class RetryPlan:
                 return None
             self.round_number += 1
             self.pause_due = True
-            retryable_ids = {
-                id(candidate) for candidate in (*self._retry_queue, *self._not_activated)
-            }
-            self._pending = [
-                candidate for candidate in self._candidates if id(candidate) in retryable_ids
-            ]
+            retryable_ids = {id(c) for c in (*self._retry_queue, *self._not_activated)}
+            self._pending = [c for c in self._candidates if id(c) in retryable_ids]
             self._retry_queue, self._not_activated = [], []
 
     def pause_s(self, backoff_s: float, draw: Callable[[], float]) -> float:
@@ -156,9 +153,7 @@ class RetryPlan:
         current_candidate = self._current_candidate
         assert current_candidate is not None
         for candidate in self._pending:
-            if candidate.stage == current_candidate.stage or _timeout_activates(
-                candidate, current_candidate
-            ):
+            if self._timeout_activates(candidate, current_candidate):
                 self._pending.remove(candidate)
                 return candidate
         return None
@@ -211,14 +206,33 @@ class RetryPlan:
         if candidate.entry_kinds is None:
             return bool(_activating_kinds(candidate.step, self._error_kinds_by_stage[stage_above]))
         stage_before = self._previous_stage_with_failures(candidate.first_stage)
-        if stage_before is not None and candidate.entry_kinds.isdisjoint(
-            self._error_kinds_by_stage[stage_before]
-        ):
+        if stage_before is not None and not self._is_entered(candidate):
             return False
         # Within the fallback route, its own steps decide.
         return stage_above == stage_before or bool(
             _activating_kinds(candidate.step, self._error_kinds_by_stage[stage_above])
         )
+
+    def _is_entered(self, candidate: Candidate) -> bool:
+        """Whether an earlier error is of its entry kinds, even if others followed."""
+        return any(
+            stage < candidate.first_stage and not kinds.isdisjoint(candidate.entry_kinds or ())
+            for stage, kinds in self._error_kinds_by_stage.items()
+        )
+
+    def _timeout_activates(self, candidate: Candidate, current_candidate: Candidate) -> bool:
+        """Whether a timeout of `current_candidate` leads to this candidate."""
+        if candidate.entry_kinds is not None and candidate.route is not current_candidate.route:
+            return "timeout" in candidate.entry_kinds or self._is_entered(candidate)
+        is_same_stage = candidate.stage == current_candidate.stage
+        return is_same_stage or bool(_activating_kinds(candidate.step, ("timeout",)))
+
+    def _handles_kind(self, candidate: Candidate, kind: str) -> bool:
+        """Whether a candidate may follow an error of the request itself."""
+        if candidate.entry_kinds is None:
+            return _step_handles_kind(candidate.step, kind)
+        is_configurable = kind in CLASS_BY_KIND
+        return kind in candidate.entry_kinds or (is_configurable and self._is_entered(candidate))
 
     def _previous_stage_with_failures(self, stage: int) -> int | None:
         """The nearest earlier stage with failures; None if there is none."""
@@ -234,13 +248,12 @@ class RetryPlan:
 
     def _jump_to_handler(self, stage: int, kind: str) -> bool:
         """After an error of the request itself: jumps to a step that handles this kind, if any."""
-        later_candidates = [c for c in self._pending if c.stage > stage and _handles_kind(c, kind)]
+        pending = (c for c in self._pending if c.stage > stage)
+        later_candidates = [c for c in pending if self._handles_kind(c, kind)]
         if not later_candidates:
             return self._return_to_fallbacks(stage, kind)
         bypassed_candidates = [c for c in self._pending if c.stage < later_candidates[0].stage]
-        self.bypassed_candidates += [
-            Skip(c, "the request itself was rejected above") for c in bypassed_candidates
-        ]
+        self.bypassed_candidates += [Skip(c, _REJECTED_ABOVE) for c in bypassed_candidates]
         self._pending = [c for c in self._pending if c.stage >= later_candidates[0].stage]
         self._retry_queue = []
         return True
@@ -273,24 +286,11 @@ def max_retries(kind: str, retries: int, retries_by_kind: Mapping[str, int]) -> 
     return retries_by_kind.get(CLASS_BY_KIND.get(kind, ""), retries if kind in _TRANSIENT else 0)
 
 
-def _timeout_activates(candidate: Candidate, current_candidate: Candidate) -> bool:
-    """Whether a timeout of `current_candidate` activates a candidate of a later stage."""
-    if candidate.entry_kinds is not None and candidate.route is not current_candidate.route:
-        return "timeout" in candidate.entry_kinds
-    return bool(_activating_kinds(candidate.step, ("timeout",)))
-
-
 def _activating_kinds(step: RouteStep | None, kinds: Iterable[str]) -> list[str]:
     """Error kinds in `kinds` that activate this fallback step."""
     if step is None or not step.fallback_on:
         return [kind for kind in kinds if KINDS[kind].retryable]
     return [kind for kind in kinds if _step_handles_kind(step, kind)]
-
-
-def _handles_kind(candidate: Candidate, kind: str) -> bool:
-    if candidate.entry_kinds is not None:
-        return kind in candidate.entry_kinds
-    return _step_handles_kind(candidate.step, kind)
 
 
 def _step_handles_kind(step: RouteStep | None, kind: str) -> bool:

@@ -158,9 +158,10 @@ def test_an_error_of_a_fallback_reaches_the_fallbacks_for_its_kind(*, in_steps: 
         a="context_length",
         large="upstream_error",
         small="context_length",
-        larger="context_length",
+        larger="upstream_error",
+        other="upstream_error",
     )
-    assert tried == ["a", "large", "small", "larger"]
+    assert tried == ["a", "large", "larger", "small"]
     retried = called_targets(
         msgspec.structs.replace(first, retries=1),
         *(msgspec.structs.replace(other, retries=1) for other in others),
@@ -168,7 +169,39 @@ def test_an_error_of_a_fallback_reaches_the_fallbacks_for_its_kind(*, in_steps: 
         small="context_length",
         large="overloaded",
     )
-    assert Counter(retried) == {"a": 1 + in_steps, "small": 1, "large": 2}
+    calls = 1 + in_steps
+    assert Counter(retried) == {"a": calls, "small": 1, "large": calls, "larger": 1}
+
+
+@pytest.mark.parametrize("kind", ["timeout", "upstream_auth", "content_policy", "not_found"])
+@pytest.mark.parametrize("in_steps", [True, False], ids=["step by step", "in rounds"])
+def test_fallbacks_for_a_kind_follow_each_other_after_any_kind(
+    kind: str, *, in_steps: bool
+) -> None:
+    """LiteLLM tries the models of such a list in order, whichever error each of them has."""
+    options = {"retries": 0, "retry_before_fallback": in_steps}
+    kinds = {"context_length": ("large", "larger", "largest"), "rate_limit": ("idle",)}
+    first = route("a", fallbacks_by_kind=kinds, **options)
+    others = [route(name, name=name, **options) for name in ("large", "larger", "largest", "idle")]
+    tried = called_targets(first, *others, a="context_length", large=kind, larger=kind)
+    assert tried == ["a", "large", "larger", "largest"]
+    # The list of a kind that did not occur stays unused.
+    tried = called_targets(first, *others, a="rate_limit", idle=kind)
+    assert tried == ["a", "idle"]
+    # What no fallback can answer ends the request.
+    tried = called_targets(first, *others, a="context_length", large="invalid_request")
+    assert tried == ["a", "large"]
+
+
+def test_a_hedge_target_may_be_the_next_fallback_for_the_kind() -> None:
+    first = route("a", fallbacks_by_kind={"rate_limit": ("b", "c")}, retries=0)
+    plan = retry_plan(first, route("b", name="b"), route("c", name="c"))
+    assert plan.next_candidate() is not None
+    assert plan.record_failure(Error(kind="rate_limit", message=""))
+    assert plan.next_candidate() is not None
+    beside = plan.hedge_candidate()
+    assert beside is not None
+    assert beside.route.name == "c"
 
 
 def test_a_step_without_a_matching_error_is_bypassed() -> None:
