@@ -11,6 +11,7 @@ import httpx
 import msgspec
 import pytest
 
+from gateway.providers.catalog import PRESETS
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.snapshot import Snapshot
 from gateway.simulate.dry_run import RoutingState, build_call, dry_run
@@ -78,6 +79,19 @@ async def test_fields_with_an_effect_are_not_sent(tmp_path: Path, own: dict[str,
 async def test_fields_without_an_effect_are_reported(tmp_path: Path, name: str) -> None:
     sent, dropped = await sent_and_dropped(tmp_path, CHAT, chat(**{name: True}))
     assert (sent, dropped) == ({"model": "gpt-4.1", "messages": MESSAGES}, name)
+
+
+@pytest.mark.parametrize("preset", ["openai", "azure_openai", "azure-openai-v1", "groq", "mistral"])
+async def test_fields_of_other_gateways_do_not_reach_strict_providers(
+    tmp_path: Path, preset: str
+) -> None:
+    """The gateway selects targets by `session_id`, and LiteLLM queues by `priority`."""
+    one = provider("a", preset=preset, edits=PRESETS[preset].edits)
+    body = chat(priority=1, session_id="s1")
+    async with gateway(tmp_path, snapshot(route("r", one)), a=lambda _: completion()) as live:
+        reply = await live.post(CHAT, body)
+    assert {"priority", "session_id"}.isdisjoint(json.loads(live.upstreams.requests[0].content))
+    assert reply.headers["x-dragoman-dropped"] == "session_id, priority"
 
 
 async def test_a_strict_route_rejects_fields_without_an_effect(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from gateway.providers.catalog.shared import (
     ANTHROPIC,
     CONVERSE,
+    DROP_GATEWAY_FIELDS,
     SHORTEN_USER_IDS,
     TraitValues,
     compatible_preset,
@@ -96,7 +97,7 @@ CLOUD_PRESETS: tuple[Preset, ...] = (
             "service_tier": False,
             "web_search_options": False,
         },
-        edits=SHORTEN_USER_IDS,
+        edits=(*SHORTEN_USER_IDS, *DROP_GATEWAY_FIELDS),
         prices="azure",
     ),
     Preset(
@@ -115,7 +116,7 @@ CLOUD_PRESETS: tuple[Preset, ...] = (
             "tool_id_rule": "any64",
             "web_search_options": False,
         },
-        edits=SHORTEN_USER_IDS,
+        edits=(*SHORTEN_USER_IDS, *DROP_GATEWAY_FIELDS),
         prices="azure",
     ),
     compatible_preset(

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.providers.catalog.shared import (
     DROP_LITELLM_MARKERS,
+    GATEWAY_FIELDS,
     NEWER_FIELDS,
     USE_OLDER_NAMES,
     TraitValues,
@@ -56,6 +57,7 @@ HOST_PRESETS: tuple[Preset, ...] = (
                 # "property 'prompt_cache_key' is unsupported": it knows the fields of its SDK only.
                 *("prediction", "prompt_cache_key", "safety_identifier", "verbosity"),
                 *NEWER_FIELDS,
+                *GATEWAY_FIELDS,
                 # Its own responses have `reasoning`; clients send back what others have.
                 *("messages[].reasoning_content", "messages[].reasoning_details"),
             ),

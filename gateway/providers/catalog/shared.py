@@ -124,6 +124,10 @@ def drop_edits(reason: str, *paths: str) -> tuple[Edit, ...]:
     return tuple(Edit(op="drop", path=path, reason=reason) for path in paths)
 
 
+# The gateway reads the first as LiteLLM's or OpenRouter's; the second is LiteLLM's and vLLM's.
+GATEWAY_FIELDS = ("session_id", "priority")
+DROP_GATEWAY_FIELDS = drop_edits("OpenAI's API does not have this field", *GATEWAY_FIELDS)
+
 # LiteLLM as a client adds these to the responses that it sends back; a provider that
 # validates messages rejects them (BerriAI/litellm#25595, #30882).
 DROP_LITELLM_MARKERS = drop_edits(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from gateway.providers.catalog.shared import (
+    DROP_GATEWAY_FIELDS,
+    GATEWAY_FIELDS,
     GLM,
     NEWER_FIELDS,
     SHORTEN_USER_IDS,
@@ -27,7 +29,7 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
             "tool_id_rule": "any64",
             "metadata_without_store": False,
         },
-        edits=SHORTEN_USER_IDS,
+        edits=(*SHORTEN_USER_IDS, *DROP_GATEWAY_FIELDS),
         prices="openai",
     ),
     # OpenAI's Responses API alone, for accounts and proxies without Chat.
@@ -139,7 +141,9 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
                 value={"priority": "auto", "scale": "auto", "flex": "standard_only"},
                 reason="Mistral knows the service tiers `auto` and `standard_only`",
             ),
-            *drop_edits("Mistral does not support this field", *NEWER_FIELDS, "echo"),
+            *drop_edits(
+                "Mistral does not support this field", *NEWER_FIELDS, *GATEWAY_FIELDS, "echo"
+            ),
         ),
         prices="mistral",
     ),
