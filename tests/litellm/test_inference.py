@@ -55,6 +55,8 @@ def text(value: str) -> Node:
         ("vertex_ai/meta/llama-4-scout", "vertex-openai", "meta/llama-4-scout"),
         ("azure_ai/claude-opus-5", "azure-anthropic", "claude-opus-5"),
         ("azure_ai/Llama-4", "azure_ai", "Llama-4"),
+        ("vertex_ai/text-embedding-005", "vertex", "text-embedding-005"),
+        ("vertex_ai/textembedding-gecko@003", "vertex", "textembedding-gecko@003"),
         ("ai21_chat/jamba-large", "ai21", "jamba-large"),
         ("lambda_ai/x", "lambda", "x"),
     ],
@@ -62,6 +64,31 @@ def text(value: str) -> Node:
 def test_a_model_names_its_provider(model: str, preset: str, name: str) -> None:
     resolved = resolve_model(model, None, "")
     assert (resolved.preset.name, resolved.model) == (preset, name)
+
+
+@each(
+    ("model", "preset"),
+    [
+        ("mistral.mistral-7b-instruct-v0:2", "bedrock"),
+        ("us.deepseek.r1-v1:0", "bedrock"),
+        ("global.openai.gpt-5.4", "bedrock"),
+        ("us-gov.anthropic.claude-opus-5", "bedrock"),
+        ("apac.amazon.nova-lite-v1:0", "bedrock"),
+        ("cohere.embed-english-v3", "bedrock"),
+        ("embed-english-v3.0", "cohere"),
+        ("rerank-v3.5", "cohere"),
+        ("text-embedding-3-large", "openai"),
+        ("text-embedding-005", "vertex"),
+        ("text-multilingual-embedding-002", "vertex"),
+        ("gpt-3.5-turbo-instruct", "openai"),
+        ("davinci-002", "openai"),
+        ("ft:babbage-002:org::id", "openai"),
+    ],
+)
+def test_a_name_without_a_prefix_names_its_provider(model: str, preset: str) -> None:
+    """These names are in LiteLLM's price list, in which it looks a name up."""
+    resolved = resolve_model(model, None, "")
+    assert (resolved.preset.name, resolved.model, resolved.guessed) == (preset, model, True)
 
 
 def test_the_provider_may_be_a_separate_parameter() -> None:

@@ -18,9 +18,21 @@ PREFIXES: dict[str, Preset] = {
     prefix: preset for preset in PRESETS.values() for prefix in preset.litellm
 }
 
+# Vertex AI's models for embeddings, which have Google's own API (`predict`).
+VERTEX_EMBEDDINGS = (
+    "text-embedding-00?",
+    "text-embedding-large-exp-*",
+    "text-embedding-preview-*",
+    "text-multilingual-embedding-*",
+    "textembedding-gecko*",
+)
 # prefix -> (pattern of the model's name, preset); the first match counts.
 _PRESETS_BY_MODEL_NAME: dict[str, tuple[tuple[str, str], ...]] = {
-    "vertex_ai": (("claude*", "vertex-anthropic"), ("gemini*", "vertex"), ("*", "vertex-openai")),
+    "vertex_ai": (
+        ("claude*", "vertex-anthropic"),
+        *((pattern, "vertex") for pattern in ("gemini*", *VERTEX_EMBEDDINGS)),
+        ("*", "vertex-openai"),
+    ),
     "azure_ai": (("claude*", "azure-anthropic"),),
 }
 _PRESETS_BY_MODEL_NAME["vertex_ai_beta"] = _PRESETS_BY_MODEL_NAME["vertex_ai"]

@@ -10,12 +10,19 @@ import msgspec
 
 from gateway.compat.litellm.config.reader import Node
 from gateway.providers.catalog import PRESETS
-from gateway.providers.catalog.litellm_names import PREFIXES, match_prefix
+from gateway.providers.catalog.litellm_names import PREFIXES, VERTEX_EMBEDDINGS, match_prefix
 from gateway.providers.profile import Preset
 
 # LiteLLM's provider prefix for a bare model name (get_llm_provider, 2026-11). It looks the
 # name up in its price list; these are the patterns of the names there.
+_BEDROCK_VENDORS = """
+    ai21 amazon anthropic cohere deepseek google meta minimax mistral moonshot moonshotai nvidia
+    openai qwen stability twelvelabs writer xai zai
+"""
+_BEDROCK_REGIONS = ("", "??.", "apac.", "global.", "us-gov.")
 FAMILIES: dict[str, tuple[str, ...]] = {
+    # Before OpenAI's, of which the first is one by its prefix.
+    "vertex_ai": VERTEX_EMBEDDINGS,
     "openai": (
         "gpt-*",
         "chatgpt-*",
@@ -25,25 +32,31 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "codex-*",
         "computer-use-*",
         "text-embedding-*",
+        "babbage-002",
+        "davinci-002",
         "ft:gpt-*",
+        "ft:babbage-002*",
+        "ft:davinci-002*",
         "dall-e-*",
         "whisper-*",
         "tts-*",
         "omni-moderation-*",
     ),
     "anthropic": ("claude-*",),
-    "bedrock": (
-        "anthropic.*",
-        "??.anthropic.*",
-        "apac.anthropic.*",
-        "global.anthropic.*",
-        "amazon.*",
-        "??.amazon.*",
-        "meta.*",
-        "??.meta.*",
+    "bedrock": tuple(
+        f"{region}{vendor}.*" for region in _BEDROCK_REGIONS for vendor in _BEDROCK_VENDORS.split()
     ),
     "gemini": ("gemini-*",),
-    "cohere": ("command", "command-*", "c4ai-*"),
+    "cohere": (
+        "command",
+        "command-*",
+        "c4ai-*",
+        "embed-english-*",
+        "embed-multilingual-*",
+        "rerank-english-*",
+        "rerank-multilingual-*",
+        "rerank-v*",
+    ),
     "ai21": ("jamba-*", "j2-*"),
 }
 # Prefixes whose families the model `*` stands for.
