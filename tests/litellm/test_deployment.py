@@ -31,6 +31,26 @@ def test_without_an_api_key_the_usual_variable_counts(tmp_path: Path) -> None:
     assert provider.key_env == "OPENAI_API_KEY"
 
 
+def test_a_provider_with_openais_api_has_its_url_and_key(tmp_path: Path) -> None:
+    """LiteLLM has a list of such providers, each with a base URL and a variable."""
+    row = {"model": "morph/morph-v3-fast"}
+    _, provider = only_provider(parsed := entries(tmp_path, row))
+    assert (provider.preset, provider.base_url) == ("custom", "https://api.morphllm.com/v1")
+    assert (provider.key_env, provider.key) == ("MORPH_API_KEY", "")
+    assert only_target(parsed).model == "morph-v3-fast"
+    assert parsed.remarks == []
+
+
+def test_such_a_provider_may_have_another_url(tmp_path: Path) -> None:
+    row = {"model": "v0/v0-1.5-md", "api_base": "https://eu.example.com/v1", "api_key": "sk-own"}
+    _, provider = only_provider(entries(tmp_path, row))
+    assert (provider.base_url, provider.key) == ("https://eu.example.com/v1", "sk-own")
+    row = {"model": "x", "custom_llm_provider": "publicai"}
+    environ = {"PUBLICAI_API_BASE": "https://mine.example.com/v1"}
+    _, provider = only_provider(entries(tmp_path, row, environ=environ))
+    assert provider.base_url == "https://mine.example.com/v1"
+
+
 def test_the_value_of_a_variable_is_not_stored(tmp_path: Path) -> None:
     environ = {"MY_KEY": "sk-very-secret", "MY_ORG": "org-secret"}
     row = {

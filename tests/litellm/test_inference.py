@@ -57,6 +57,8 @@ def text(value: str) -> Node:
         ("azure_ai/Llama-4", "azure_ai", "Llama-4"),
         ("vertex_ai/text-embedding-005", "vertex", "text-embedding-005"),
         ("vertex_ai/textembedding-gecko@003", "vertex", "textembedding-gecko@003"),
+        ("qwencloud/qwen3-max", "dashscope", "qwen3-max"),
+        ("qwen_ai_platform/qwen3-max", "dashscope-cn", "qwen3-max"),
         ("ai21_chat/jamba-large", "ai21", "jamba-large"),
         ("lambda_ai/x", "lambda", "x"),
     ],
@@ -111,6 +113,7 @@ def test_a_custom_server_needs_no_model_prefix() -> None:
     [
         ("watsonx/granite", "`watsonx` is not supported yet"),
         ("replicate/x", "`replicate` is not supported yet"),
+        ("deepgram/nova-3", "`deepgram` is not supported yet"),
         ("meta-llama/Llama-3", "write a server with OpenAI's API as openai/meta-llama/Llama-3"),
         ("deepseek-chat", "write it as deepseek/deepseek-chat"),
         ("my-model", "write it as provider/model"),

@@ -255,7 +255,7 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         env=("DASHSCOPE_API_KEY",),
         docs="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope",
-        litellm=("dashscope",),
+        litellm=("dashscope", "qwencloud"),
         aliases=("qwen",),
         # `enable_thinking` switches thinking, which a route's edit may set.
         traits={
@@ -432,8 +432,9 @@ VENDOR_PRESETS: tuple[Preset, ...] = (
         logo="qwen",
         title="Alibaba Cloud Model Studio (China)",
         base_url="https://dashscope.aliyuncs.com/compatible-mode/v1",
-        env=("DASHSCOPE_CN_API_KEY",),
+        env=("DASHSCOPE_CN_API_KEY", "QWEN_AI_PLATFORM_API_KEY"),
         docs="https://help.aliyun.com/zh/model-studio/compatibility-of-openai-with-dashscope",
+        litellm=("qwen_ai_platform",),
         traits={
             "reasoning_request": "none",
             "reasoning_field": "reasoning_content",

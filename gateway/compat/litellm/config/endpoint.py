@@ -125,6 +125,7 @@ def _read_base_url(params: Node, model: ResolvedModel, environ: Mapping[str, str
         if base
         else clouds.base_url_for(params, model, environ)
         or (_host_preset(model).base_url if model.prefix in _SAME_HOST else "")
+        or (model.key_preset.base_url if model.key_preset is not None else "")
     )
     if not base and not preset.base_url:
         raise UnsupportedEntry(f"it needs {clouds.required_key(model)}")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.compat.litellm.config.compatible_servers import COMPATIBLE_SERVERS
 from gateway.compat.litellm.config.reader import Node
 from gateway.providers.catalog import PRESETS
 from gateway.providers.catalog.litellm_names import PREFIXES, VERTEX_EMBEDDINGS, match_prefix
@@ -73,10 +74,13 @@ OTHER_API = {
 }
 # Providers whose wire format LiteLLM supports and Dragoman does not yet.
 _PLANNED_PROVIDERS = """
-    aleph_alpha anthropic_text anyscale azure_text bytez clarifai codestral datarobot elevenlabs
-    infinity jina_ai maritalk nlp_cloud oci oobabooga petals recraft replicate
-    sap text-completion-codestral topaz triton voyage
-    watsonx watsonx_text
+    aleph_alpha amazon_nova anthropic_text anyscale aws_polly aws_textract azure_speech
+    azure_text bespoke black_forest_labs bytez chatgpt clarifai codestral compactifai
+    databricks_agent datarobot deepgram elevenlabs fal_ai gigachat github_copilot heroku
+    infinity langflow langgraph maritalk nlp_cloud nvidia_riva oci oobabooga petals ragflow
+    recraft reducto replicate runwayml sap sarvam scaledown soniox stability
+    text-completion-codestral text-completion-inception topaz transcribe triton watsonx
+    watsonx_text
 """
 PLANNED_PROVIDERS = frozenset(_PLANNED_PROVIDERS.split())
 
@@ -88,8 +92,8 @@ class UnsupportedEntry(Exception):
 class ResolvedModel(msgspec.Struct, frozen=True):
     """A preset, LiteLLM's prefix for it, the upstream's model name; `guessed` if inferred.
 
-    `region` is the AWS region, if the name contains one. `key_preset` has the variable and the
-    header of the key, if another preset than `preset` does.
+    `region` is the AWS region, if the name contains one. `key_preset` has the usual URL, the
+    variable and the header of the key, if another preset than `preset` does.
     """
 
     preset: Preset
@@ -106,7 +110,8 @@ def resolve_model(model: str, provider: Node | None, base: str) -> ResolvedModel
         prefix = provider.text()
         return _resolve_prefix(prefix, model.removeprefix(f"{prefix}/"))
     prefix, slash, model_name = model.partition("/")
-    if slash and (prefix in PREFIXES or (prefix in PRESETS and PRESETS[prefix].base_url)):
+    is_preset = prefix in PREFIXES or (prefix in PRESETS and PRESETS[prefix].base_url)
+    if slash and (is_preset or prefix in COMPATIBLE_SERVERS):
         return _resolve_prefix(prefix, model_name)
     host_model = _by_host(base)
     if host_model is not None:
@@ -137,6 +142,9 @@ def _resolve_prefix(prefix: str, model: str) -> ResolvedModel:
     match = match_prefix(prefix, model)
     if match is None and (preset := PRESETS.get(prefix)) is not None and preset.base_url:
         return ResolvedModel(preset, prefix, model)
+    if match is None and (server := COMPATIBLE_SERVERS.get(prefix)) is not None:
+        key_preset = server.key_preset(prefix)
+        return ResolvedModel(PRESETS["custom"], prefix, model, key_preset=key_preset)
     if match is None:
         raise UnsupportedEntry(f"the provider `{prefix}` is not supported yet")
     return ResolvedModel(match.preset, prefix, match.model, region=match.region)
