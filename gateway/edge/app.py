@@ -139,6 +139,8 @@ class ModelApi:
                 runtime, endpoint, client, scope, receive, headers, echoed_id(headers)
             )
         else:
+            if endpoint is None:  # the error names the path that the client sent
+                scope = {**scope, "path": client_path}
             await _serve_simple_endpoint(runtime, endpoint, client, scope, headers, receive)
 
 

@@ -218,6 +218,19 @@ _EDGE_PATH = re.compile(
 )
 
 
+# Below them are only paths of a vendor's clients, which get errors in its format.
+_CLIENT_PREFIXES = ("/openai/", "/engines/", "/bedrock/", *path_aliases.VENDOR_PATHS)
+# Ollama's management of models, whose clients also get errors in its format.
+_OLLAMA_MANAGEMENT_PATH = re.compile(r"/api/(?:pull|push|create|copy|delete|blobs/[^/]+)")
+_DIALECT_BY_PREFIX = {
+    "/ollama": "ollama",
+    "/gemini/": "gemini",
+    "/vertex_ai/": "gemini",
+    "/vertex-ai/": "gemini",
+    "/cohere/": "cohere",
+}
+
+
 def _single_slash(path: str) -> str:
     """The path with one slash at its start: clients append to base URLs that end in one."""
     return "/" + path.lstrip("/") if path.startswith("//") else path
@@ -226,7 +239,10 @@ def _single_slash(path: str) -> str:
 @lru_cache(maxsize=path_aliases.MAX_CACHED_PATHS)
 def is_edge_path(path: str) -> bool:
     """Whether the edge serves a path, or explains in the caller's dialect why it does not."""
-    return _EDGE_PATH.fullmatch(path_aliases.resolve_path(_single_slash(path))[0]) is not None
+    path = _single_slash(path)
+    if path.startswith(_CLIENT_PREFIXES) or _OLLAMA_MANAGEMENT_PATH.fullmatch(path):
+        return True
+    return _EDGE_PATH.fullmatch(path_aliases.resolve_path(path)[0]) is not None
 
 
 @lru_cache(maxsize=path_aliases.MAX_CACHED_PATHS)
@@ -300,7 +316,10 @@ def dialect_of(path: str, headers: dict[str, str]) -> str:
         or _MESSAGES_PATH.match(path) is not None
     ):
         return "anthropic_messages"
-    if path.startswith("/ollama"):
+    for prefix, dialect in _DIALECT_BY_PREFIX.items():
+        if path.startswith(prefix):
+            return dialect
+    if _OLLAMA_MANAGEMENT_PATH.fullmatch(path):
         return "ollama"
     if headers.get(_SDK_NAME_HEADER) == _COHERE_SDK:
         return "cohere"

@@ -39,6 +39,7 @@ _VENDOR_PREFIXES = (
     *("/vertex_ai", "/vertex-ai", "/gemini", "/cohere", "/mistral", "/vllm", "/azure"),
     "/openai_passthrough",
 )
+VENDOR_PATHS = tuple(f"{prefix}/" for prefix in _VENDOR_PREFIXES)
 _VENDOR_PREFIX = re.compile(rf"\A(?:{'|'.join(_VENDOR_PREFIXES)})(?=/)")
 _CLAUDE_ON_VERTEX = re.compile(
     r"(?:/v1(?:beta1)?)?/projects/[^/]+/locations/[^/]+/publishers/anthropic/models/"
@@ -50,7 +51,7 @@ _COUNT_TOKENS = "count-tokens"
 # First segments of a path that may be an alias.
 _PATH_PREFIXES: tuple[str, ...] = ("/openai/", "/engines/", "/v1/engines/", "/api/v1", "/v1/v1")
 _PATH_PREFIXES += ("/projects/", "/v1/projects/", "/v1beta1/projects/")
-_PATH_PREFIXES += tuple(f"{prefix}/" for prefix in _VENDOR_PREFIXES)
+_PATH_PREFIXES += VENDOR_PATHS
 
 
 @lru_cache(maxsize=MAX_CACHED_PATHS)

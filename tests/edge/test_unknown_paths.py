@@ -22,6 +22,39 @@ async def test_an_unknown_path_is_not_reported_as_an_unknown_model(
     assert path in error["message"]
 
 
+@each(
+    ("path", "dialect"),
+    [
+        ("/openai/assistants", "openai_chat"),
+        ("/openai/deployments/gpt-4o/extensions/chat", "openai_chat"),
+        ("/engines/gpt-4o/search", "openai_chat"),
+        ("/mistral/agents", "openai_chat"),
+        ("/gemini/interactions", "gemini"),
+        ("/vertex_ai/interactions", "gemini"),
+        ("/cohere/classify", "cohere"),
+        ("/bedrock/agents", "bedrock_converse"),
+        ("/api/pull", "ollama"),
+        ("/api/create", "ollama"),
+        ("/api/blobs/sha256:29fdb92e", "ollama"),
+    ],
+)
+async def test_an_unknown_path_of_a_vendor_is_an_error_in_its_format(
+    tmp_path: Path, path: str, dialect: str
+) -> None:
+    """Its SDK shows the message; the console would respond for its pages."""
+    assert is_edge_path(path)
+    async with gateway(tmp_path, snapshot(route("cheap", provider("a")))) as gw:
+        reply = await gw.post(path, CHAT)
+    body = reply.json()
+    error = {"ollama": body, "cohere": body, "bedrock_converse": body}.get(dialect) or body["error"]
+    field = "error" if dialect == "ollama" else "message"
+    assert (reply.status, path in error[field], "status" in error) == (
+        404,
+        True,
+        dialect == "gemini",
+    )
+
+
 async def test_an_unknown_model_has_the_code_of_openai(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("cheap", provider("a")))) as gw:
         reply = await gw.post("/v1/chat/completions", CHAT | {"model": "nope"})
