@@ -104,6 +104,21 @@ def test_grafana_finds_its_data_source_and_its_dashboard() -> None:
     assert scrape["authorization"]["credentials_file"] == f"/run/secrets/{secret}"
 
 
+def test_prometheus_loads_alert_rules_for_metrics_that_exist() -> None:
+    prometheus = DEPLOY / "prometheus"
+    stack = yaml.safe_load((DEPLOY / "compose.stack.yml").read_text())["services"]
+    (rules_file,) = yaml.safe_load((prometheus / "prometheus.yml").read_text())["rule_files"]
+    assert (
+        f"./prometheus/{rules_file}:/etc/prometheus/{rules_file}:ro"
+        in (stack["prometheus"]["volumes"])
+    )
+    (group,) = yaml.safe_load((prometheus / rules_file).read_text())["groups"]
+    queries = [rule["expr"] for rule in group["rules"]]
+    names = {name for query in queries for name in re.findall(r"\bdragoman_\w+", query)}
+    assert names
+    assert names <= METRICS.keys()
+
+
 DASHBOARD = json.loads((DEPLOY / "grafana/dashboards/dragoman.json").read_text())
 QUERIES = [query for panel in DASHBOARD["panels"] for query in panel.get("targets", [])]
 

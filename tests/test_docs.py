@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import OriginValidator
+from prometheus_client import Counter, Gauge
 
 from gateway.config import asgi
 from gateway.demo.scripts import SCRIPTS
 from gateway.dialects import DIALECTS
 from gateway.providers.catalog import PRESETS
-from gateway.relay.journal.metrics import METRICS
+from gateway.relay.journal.metrics import METRICS, BatchHistogram
 from gateway.routing.strategies import STRATEGIES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +60,17 @@ def test_every_command_is_documented() -> None:
 def test_every_row_of_an_extension_table_is_documented(table: dict[str, object]) -> None:
     missing = [name for name in table if name not in DOCS]
     assert not missing
+
+
+def test_the_table_of_metrics_has_their_types_and_labels() -> None:
+    kinds = {Counter: "counter", Gauge: "gauge", BatchHistogram: "histogram"}
+    rows = re.findall(
+        r"^\| `(dragoman_\w+)` \| (\w+) \| ([^|]*)\|", (ROOT / "docs/metrics.md").read_text(), re.M
+    )
+    documented = {name: (kind, re.findall(r"`(\w+)`", labels)) for name, kind, labels in rows}
+    assert documented == {
+        name: (kinds[metric.kind], list(metric.labels)) for name, metric in METRICS.items()
+    }
 
 
 def test_every_system_check_is_documented() -> None:
