@@ -1,4 +1,4 @@
-"""Settings over the API: values with their origin; open settings can be changed."""
+"""Settings over the API: values with their origin; editable settings can be changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SettingOut(Schema):
         value: null for secrets and for values that may contain one.
         origin: `environment`, `file`, `database` or `default`.
         ref: the variable or the position in a file that sets it.
-        open: whether PATCH can change it.
+        editable: whether PATCH can change it.
         problem: why the stored value is invalid, so that the default is used.
     """
 
@@ -35,7 +35,7 @@ class SettingOut(Schema):
     value: Any
     origin: str
     ref: str
-    open: bool
+    editable: bool
     problem: str
 
 
@@ -52,6 +52,7 @@ class SettingsChange(Schema):
     row_days: int | None = None
     body_days: int | None = None
     masks: list[str] | None = None
+    markup: str | float | None = None
     limits: dict[str, int | None] | None = None
     budget: dict[str, Any] | None = None
     end_user_limits: dict[str, int | None] | None = None
@@ -116,7 +117,7 @@ def _all_settings() -> dict[str, Any]:
             "value": list(option.value) if isinstance(option.value, tuple) else option.value,
             "origin": option.origin,
             "ref": option.ref,
-            "open": option.editable,
+            "editable": option.editable,
             "problem": option.problem,
         }
         for name, option in store.load_options().values.items()
@@ -137,6 +138,6 @@ def _environment_setting(row: Any) -> dict[str, Any]:
         "value": [str(item) for item in value] if isinstance(value, list | tuple) else scalar,
         "origin": "file" if row.generated and origin == "default" else origin,
         "ref": row.variable + ("_FILE" if origin == "file" else ""),
-        "open": False,
+        "editable": False,
         "problem": "",
     }

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from console.api.settings import SettingsChange
 from gateway import store
 from gateway.models import Change, RowSource, Setting
 from gateway.routing.limits import Budget, Limits
+from gateway.store.options import OPTIONS
 from tests.api.test_resources import send
 
 
@@ -23,10 +25,14 @@ def test_each_setting_shows_its_origin(api: Client, monkeypatch: pytest.MonkeyPa
     settings_values = read_settings(api)
     assert settings_values["row_days"]["origin"] == "environment"
     assert settings_values["row_days"]["ref"] == "DRAGOMAN_LOG_RETENTION_DAYS"
-    assert not settings_values["row_days"]["open"]
-    assert settings_values["body_days"]["open"]
+    assert not settings_values["row_days"]["editable"]
+    assert settings_values["body_days"]["editable"]
     assert settings_values["DRAGOMAN_MASTER_KEY"]["value"] is None
     assert settings_values["DRAGOMAN_MAX_BODY_BYTES"]["value"] > 0
+
+
+def test_every_editable_setting_is_in_the_schema() -> None:
+    assert SettingsChange.model_fields.keys() == OPTIONS.keys()
 
 
 def test_a_setting_that_may_contain_a_secret_is_shown_only_when_empty(
