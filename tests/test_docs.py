@@ -17,6 +17,7 @@ from gateway.dialects import DIALECTS
 from gateway.providers.catalog import PRESETS
 from gateway.relay.journal.metrics import METRICS, BatchHistogram
 from gateway.routing.strategies import STRATEGIES
+from gateway.store.options import OPTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -47,6 +48,12 @@ def test_the_table_has_the_defaults_of_numbers_and_switches() -> None:
     assert len(defaults) > 30
     documented = dict(re.findall(r"^\| `([A-Z_]+)` \| ([^|]+?) \|", DOCS, re.M))
     assert {name: documented[name] for name in defaults} == defaults
+
+
+def test_every_setting_without_a_restart_is_documented() -> None:
+    section = (ROOT / "docs/settings.md").read_text().split("## Settings without a restart")[1]
+    names = re.findall(r"`([a-z_]+)`", "".join(re.findall(r"^\| (`[^|]+) \|", section, re.M)))
+    assert sorted(names) == sorted(OPTIONS)
 
 
 def test_every_command_is_documented() -> None:

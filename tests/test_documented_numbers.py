@@ -30,7 +30,7 @@ from gateway.relay.run.choices import MAX_PARALLEL_CALLS
 from gateway.relay.state import client_spans
 from gateway.routing.strategies import EXPLORATION_SHARE
 from gateway.store.cached_responses import MAX_BYTES as CACHE_BYTES
-from gateway.store.options import MAX_END_USERS
+from gateway.store.options import MAX_END_USERS, MAX_MASKS
 from gateway.telemetry.exporter import MAX_RECORDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,6 +92,7 @@ CLAIMS = (
     ),
     ("docs/routing.md", f"{EXPLORATION_SHARE:.0%} of requests try another".replace("%", " %")),
     ("docs/routing.md", f"up to {shadow.MAX_SHADOWS} concurrently in each process"),
+    ("docs/settings.md", f"at most {MAX_MASKS}, whose matches"),
     (
         "docs/security.md",
         f"{handshake.MAX_CONNECTIONS:,}; {handshake.MAX_CONNECTIONS_PER_KEY}",
