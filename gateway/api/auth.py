@@ -61,7 +61,7 @@ class Editor(Admin):
 
 
 class Reader(Admin):
-    """Allows admins; editors and viewers for safe methods and their own data."""
+    """Allows admins, editors and viewers: for reading, and for their own presets."""
 
     permission = "view"
     reason = "your role does not include this"
