@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from console.client_environment import KEY_VARIABLE
 from console.client_files import file_formats
-
-KEY_VARIABLE = "DRAGOMAN_API_KEY"
 
 
 class Connection(NamedTuple):

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from django.core.management.base import CommandError, OutputWrapper
 
+from console.client_environment import BASE_URL_VARIABLE, KEY_VARIABLE
+
 BASE_URL = "http://localhost:4000"
-# Variables of a client's environment, not settings of the server.
-BASE_URL_VARIABLE, KEY_VARIABLE = "DRAGOMAN_BASE_URL", "DRAGOMAN_API_KEY"
 BAD_INPUT = 2
 _KEY = re.compile(r"[A-Za-z0-9_.~+/=-]+")
 

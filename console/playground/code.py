@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from console.client_environment import KEY_VARIABLE
 from console.dialects import headers_of, path_of
 from console.playground import client_request
 from console.playground.plan import Column
@@ -16,7 +17,6 @@ from console.shell import quote
 
 Json = dict[str, Any]
 
-KEY_VARIABLE = "DRAGOMAN_API_KEY"
 _ANTHROPIC = "anthropic_messages"
 _CHAT = "openai_chat"
 _RESPONSES = "openai_responses"

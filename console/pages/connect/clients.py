@@ -1,6 +1,6 @@
-"""Settings that point a client at the gateway: `snippets` for one base URL and route.
+"""Settings that point a client at the gateway: `panels` for one base URL and route.
 
-No snippet contains a key, except one that was just created (`with_key`).
+No panel contains a key, except one that was just created (`with_key`).
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import json
 import re
 from typing import NamedTuple
 
+from console.client_environment import KEY_VARIABLE
 from console.dialects import title
 from console.pages.connect.snippets import CLIENTS
 from console.shell import quote
 
-KEY = "DRAGOMAN_API_KEY"
 _KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -33,7 +33,7 @@ def panels(base: str, route: str, key: str = "") -> list[Panel]:
     """Return the snippets of all clients; `key` replaces the variable."""
     substitutions = {
         "base": base,
-        "key": KEY,
+        "key": KEY_VARIABLE,
         "base_json": json.dumps(base, ensure_ascii=False),
         "route": _quote_for_shell(route),
         "route_json": json.dumps(route, ensure_ascii=False),
@@ -48,7 +48,9 @@ def panels(base: str, route: str, key: str = "") -> list[Panel]:
             c.name,
             c.language,
             title(c.dialect),
-            with_key(c.text.format_map(_quote_for_language(c.language, substitutions)), KEY, key),
+            with_key(
+                c.text.format_map(_quote_for_language(c.language, substitutions)), KEY_VARIABLE, key
+            ),
             c.install,
             c.group,
         )

@@ -11,9 +11,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from console.access import Person, editor, is_admin, is_editor, signed_in
+from console.client_environment import KEY_VARIABLE
 from console.htmx import render_page_or_part
 from console.numbers import number_in
-from console.pages.connect.clients import KEY, panels
+from console.pages.connect.clients import panels
 from console.pages.personal.limits import limits_of_user, route_names
 from gateway import store
 from gateway.models import ApiKey, RequestLog, Route
@@ -97,7 +98,7 @@ def connect_context(request: HttpRequest, preferred: str = "") -> dict[str, Any]
         "routes": routes,
         "models": models,
         "route": route,
-        "key_variable": KEY,
+        "key_variable": KEY_VARIABLE,
         "open": settings.OPEN,
         "provider_without_models": _provider_without_models(user, {*names, *models}),
         "panels": panels(base, route),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from console.playground.code import KEY_VARIABLE
+from console.client_environment import KEY_VARIABLE
 from console.shell import quote
 
 _QUESTION = "Hello"

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from console.access import may_read_bodies, viewer
+from console.client_environment import KEY_VARIABLE
 from console.dialects import path_of
 from console.htmx import is_partial, render_page_or_part
 from console.pages.requests import (
@@ -200,7 +201,7 @@ def _curl_commands(
     if bodies.client_request and "client_request" not in bodies.truncated:
         url = f"{request.scheme}://{request.get_host()}{_client_path(row)}"
         text = bodies.client_request.decode("utf-8", "replace")
-        command = curl.command(url, bodies.client_headers, text, "DRAGOMAN_API_KEY")
+        command = curl.command(url, bodies.client_headers, text, KEY_VARIABLE)
         commands.append({"id": "client", "title": _("Client request"), "text": command})
     if bodies.upstream_request and "upstream_request" not in bodies.truncated:
         commands.append(_upstream_curl(row, bodies, bodies.upstream_request))

@@ -8,7 +8,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from console import setup_progress
-from console.pages.connect.clients import KEY
+from console.client_environment import KEY_VARIABLE
 from console.pages.setup.forms import KeyForm
 from console.pages.setup.gate import setup_step, steps
 from gateway import store
@@ -21,7 +21,7 @@ from gateway.models import RequestLog
 def key(request: HttpRequest) -> HttpResponse:
     """Create the key. Only the response to the form contains it."""
     form = KeyForm(request.POST if request.method == "POST" else None)
-    context = {"form": form, "secret": "", "variable": KEY, **steps("key")}
+    context = {"form": form, "secret": "", "variable": KEY_VARIABLE, **steps("key")}
     if form.is_valid():
         _, context["secret"] = store.create_key(form.cleaned_data["name"])
         setup_progress.advance("connect", since=RequestLog.objects.newest_pk())
