@@ -34,11 +34,12 @@ def test_the_last_letter_counts_on_a_slow_connection(signed_in: Any) -> None:
     expect(page.locator(".models tbody tr")).to_have_count(1)
 
 
-def test_a_chip_narrows_the_list(signed_in: Any) -> None:
+def test_a_chip_filters_the_list(signed_in: Any) -> None:
     page = signed_in
     page.goto("/console/models")
     page.locator("label.capability", has_text="Images").click()
     page.wait_for_url("**can=images**")
+    expect(page.locator("#model-rows").get_by_role("link", name="Show all")).to_be_visible()
 
 
 def test_a_property_is_changed_and_reset(signed_in: Any) -> None:

@@ -72,15 +72,15 @@ def test_common_patterns_are_accepted(pattern: str) -> None:
         ("(", "not a regular expression"),
         ("größe", "ASCII"),
         ("a" * 501, "1 to 500"),
-        ("(" * 200 + "aaa" + ")" * 200, "regular expression|aaa"),
     ],
 )
 def test_patterns_with_catastrophic_backtracking_are_refused(pattern: str, reason: str) -> None:
-    if pattern.startswith("((("):
-        assert compile_mask(pattern)
-        return
     with pytest.raises(ValueError, match=reason):
         compile_mask(pattern)
+
+
+def test_deeply_nested_groups_are_accepted() -> None:
+    assert compile_mask("(" * 200 + "aaa" + ")" * 200)
 
 
 def test_masking_takes_linear_time() -> None:
