@@ -60,7 +60,7 @@ HEADERS = {
 
 
 class Compression(GZipMiddleware):
-    """Compresses pages and our static files, but no stream: events must not wait."""
+    """Compresses pages and static files, but not streams, whose events would be delayed."""
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """Respond; compresses on the event loop, as a thread switch costs more than a page."""

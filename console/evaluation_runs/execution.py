@@ -193,7 +193,7 @@ class Execution:
                 return
 
     async def _save_last_results(self) -> None:
-        """Store what is finished; wait for a database that is away."""
+        """Store the finished results; wait while the database is unavailable."""
         while True:
             try:
                 return await self._save_results()

@@ -97,7 +97,7 @@ def pause(run: EvaluationRun) -> bool:
 
 
 def resume(run: EvaluationRun) -> bool:
-    """Resume a paused or cancelled run. Raises RunRefused without budget, or beside too many."""
+    """Resume a paused or cancelled run. Raises RunRefused without budget, or if too many run."""
     _check_owner_limits(run.owner_id)
     return set_status(run, Status.RUNNING, before=[Status.PAUSED, Status.CANCELLED])
 
@@ -108,7 +108,7 @@ def cancel(run: EvaluationRun) -> bool:
 
 
 def retry_failed(run: EvaluationRun) -> bool:
-    """Run the requests again that failed. Raises RunRefused without budget, or beside too many."""
+    """Repeat the failed requests. Raises RunRefused without budget, or if too many run."""
     _check_owner_limits(run.owner_id)
     with transaction.atomic():
         if not set_status(run, Status.RUNNING, before=[Status.DONE, Status.PAUSED]):
@@ -219,7 +219,7 @@ def _result_row(pk: int, models: tuple[str, ...], result: Result) -> EvaluationR
 
 
 def budget_share_usd(owner: int) -> float:
-    """What one run may spend until it asks again, in US dollars; 0 if the budget is spent.
+    """US dollars that a run may spend before it reads its share again; 0 if the budget is spent.
 
     The owner's running runs share what is left of the budget for today.
     """

@@ -208,7 +208,7 @@ def active_run(id_: str) -> Run | None:
 
 
 def _spent_usd(owner: int) -> float:
-    """What the runs of a user in this process have cost, without those of a gateway key."""
+    """The cost of a user's runs in this process, without runs that a gateway key pays for."""
     runs = (run for run in _active_runs.values() if run.owner == owner and run.key_id is None)
     return _ended_usd.get(owner, 0.0) + sum(run.cost for run in runs)
 

@@ -234,7 +234,7 @@ def _time_element(moment: dt.datetime, text: str) -> SafeString:
 
 @register.filter
 def outcome(value: str) -> str | Promise:
-    """What became of a request, in words."""
+    """The outcome of a request, as text."""
     return _OUTCOMES.get(value, value)
 
 

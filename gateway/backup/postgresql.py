@@ -60,7 +60,7 @@ def is_empty() -> bool:
 
 
 def load(directory: Path, manifest: Manifest) -> None:
-    """Replace the program's tables by those of a backup. Call it in a transaction.
+    """Replace the rows of the program's tables with those of a backup. Call it in a transaction.
 
     Raises:
         ArchiveError: the backup has a table that is not of this program, or one without its rows.

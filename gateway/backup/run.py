@@ -186,7 +186,7 @@ def _lock(descriptor: int) -> None:
 
 
 def _remove_abandoned(directory: Path) -> None:
-    """Remove what killed processes left: copies of the database and of the secrets."""
+    """Remove copies of the database and of the secrets that killed processes left."""
     for path in directory.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

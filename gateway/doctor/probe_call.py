@@ -46,7 +46,7 @@ _NO_CALL = Error(kind="unsupported_param", message="its API format does not supp
 
 
 class ProbeClient:
-    """Calls one target. `target.model.traits` are those of the tables."""
+    """Calls one target; `target.model.traits` are the traits of the capability tables."""
 
     def __init__(self, upstreams: Upstreams, target: Target) -> None:
         self._upstreams = upstreams

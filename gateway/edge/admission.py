@@ -360,7 +360,7 @@ def declared_body_bytes(headers: Mapping[str, str]) -> int:
 
 
 def has_memory_for(runtime: Runtime, size: int, own_bytes: int = 0) -> bool:
-    """Whether so much more of a large body may be read, beside those of the other requests.
+    """Whether `size` more bytes of a large body fit into the limit for all large bodies.
 
     `own_bytes` are already counted for the same body.
     """

@@ -25,7 +25,7 @@ class CapabilityReportQuerySet(models.QuerySet[Row]):
     """Reports, newest first."""
 
     def of_model(self, provider: Provider, model: str) -> Self:
-        """Reports of one model, by name: it needs no row of its own."""
+        """Reports of one model, by name, as the model may have no row."""
         return self.filter(provider=provider, model=model)
 
     def running(self) -> Self:

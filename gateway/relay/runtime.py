@@ -103,7 +103,7 @@ class BackgroundService(Protocol):
     """A service that runs next to the requests."""
 
     async def stop(self) -> None:
-        """Stop it, and wait for its end."""
+        """Stop the service, and wait until it has ended."""
 
 
 class Runtime:

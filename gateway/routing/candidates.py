@@ -247,7 +247,7 @@ class RetryPlan:
         self._not_activated.append(candidate)
 
     def _jump_to_handler(self, stage: int, kind: str) -> bool:
-        """After an error of the request itself: jumps to a step that handles this kind, if any."""
+        """After an error of the request itself, jump to a later step for its kind, if any."""
         pending = (c for c in self._pending if c.stage > stage)
         later_candidates = [c for c in pending if self._handles_kind(c, kind)]
         if not later_candidates:
@@ -259,7 +259,7 @@ class RetryPlan:
         return True
 
     def _return_to_fallbacks(self, stage: int, kind: str) -> bool:
-        """After such an error of a fallback: moves uncalled earlier fallbacks for it to the end."""
+        """After such an error, move uncalled earlier fallbacks for its kind to the end, if any."""
         uncalled, others, offset = [], [], self._candidates[-1].stage + 1
         for c in self._candidates:
             is_uncalled = c.first_stage < stage and c.stage not in self._error_kinds_by_stage

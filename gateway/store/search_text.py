@@ -117,7 +117,7 @@ def _response_texts(body: bytes) -> list[str]:
 
 
 def _unescape(content: bytes) -> str:
-    """The text in the content of a JSON string; as it is if it is not valid."""
+    """Unescape the content of a JSON string; invalid content is returned unchanged."""
     if content.find(b"\\") < 0:
         return content.decode("utf-8", "replace")
     text = decode_or_none(b'"%b"' % content)

@@ -86,7 +86,7 @@ def _caller_budgets(snapshot: Snapshot) -> Iterator[Rule]:
 
 
 def _target_budgets(snapshot: Snapshot) -> Iterator[Rule]:
-    """The global budget, and those of providers and targets."""
+    """The budgets of the gateway, of providers and of targets."""
     yield from build_rules("all", "", budget=snapshot.budget)
     for provider in snapshot.providers.values():
         yield from build_rules(f"provider:{provider.id}", provider.name, budget=provider.budget)

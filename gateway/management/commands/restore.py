@@ -1,4 +1,4 @@
-"""`manage.py restore FILE`: replace the database and secrets by those of a backup."""
+"""`manage.py restore FILE`: replace the database and secrets with those of a backup."""
 
 from __future__ import annotations
 

@@ -426,7 +426,7 @@ class Protocol(TimedProtocol):
             self._feed_parser(b"\r\n".join([*lines, b"", remaining_bytes]))
 
     def _pass_to_websocket(self, data: bytes) -> None:
-        """Pass on what arrived with the handshake."""
+        """Pass data that arrived with the handshake to the WebSocket protocol."""
         if data and not self.transport.is_closing():
             cast("asyncio.Protocol", self.transport.get_protocol()).data_received(data)
 
@@ -557,7 +557,7 @@ class Protocol(TimedProtocol):
         super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the running request, also if others have arrived after it."""
+        """Notify the running request, even if others are queued behind it."""
         self.unread = b""
         self.pipeline.clear()
         cycle = self._running_cycle

@@ -59,9 +59,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._handled_bytes = 0
 
     def data_received(self, data: bytes) -> None:
-        """Parse received data, after what waits for its turn.
+        """Parse received data, after the data that is buffered.
 
-        Frames wait until the handshake is accepted: the parser fails on them before.
+        Frames are buffered until the handshake is accepted: the parser fails on them before.
         """
         if self._is_discarding:
             self._discarded_at = self.loop.time()
@@ -94,14 +94,14 @@ class SocketProtocol(WebSocketsSansIOProtocol):
                 self._unparsed = data[end:]
                 self.transport.pause_reading()
                 if self._may_parse:
-                    self.loop.call_soon(self._parse_rest)
+                    self.loop.call_soon(self._parse_buffered)
                 break
         self._count_memory()
         self._watch_message()
         self._answer_invalid_handshake()
 
-    def _parse_rest(self) -> None:
-        """Parse what waits for its turn; drop it if the connection is closed."""
+    def _parse_buffered(self) -> None:
+        """Parse the buffered data; drop it if the connection is closed."""
         if not (self._unparsed and self._may_parse) or self._is_handshaking:
             return
         data, self._unparsed = self._unparsed, b""
@@ -167,7 +167,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._close_early(_POLICY_VIOLATION, "the message did not arrive in time")
 
     def _close_early(self, code: int, reason: str) -> None:
-        """Close the connection, and drop what has arrived of a message."""
+        """Close the connection, and drop the incomplete message."""
         self._stop_message_timer()
         self.frames, self._unparsed = [], b""
         self.conn.reader.buffer.clear()
@@ -220,7 +220,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Read again, unless a message waits for the application."""
         super().resume_writing()
         if self._unparsed:
-            self.loop.call_soon(self._parse_rest)
+            self.loop.call_soon(self._parse_buffered)
         elif not self.read_paused:
             self.transport.resume_reading()
 
@@ -233,7 +233,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.handshake_complete = True
         if self._unparsed:  # the handshake was accepted, or the application reads no more
             self.transport.pause_reading()
-            self.loop.call_soon(self._parse_rest)
+            self.loop.call_soon(self._parse_buffered)
 
     async def receive(self) -> Any:
         """Return the next event; uvicorn then reads again, which waits for the client here."""
@@ -244,7 +244,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.receive":
             self._handled_bytes = self._message_sizes.popleft()
         if self._unparsed:
-            self.loop.call_soon(self._parse_rest)
+            self.loop.call_soon(self._parse_buffered)
         if self._unparsed or not self.writable.is_set():
             self.transport.pause_reading()
         return message

@@ -134,7 +134,7 @@ class Client:
             self._sink = None  # breaks a possible reference cycle
 
     def join(self, other: Client) -> None:
-        """Continue with what another client of the same request has sent."""
+        """Take over the state of another client of the same request, which has begun to send."""
         self.started, self.status, self.headers = other.started, other.status, other.headers
         self.first_byte_at, self.sent_at = other.first_byte_at, other.sent_at
         self.chunks = other.chunks

@@ -94,7 +94,7 @@ def interleaved_spans(stream: bytes) -> list[list[Span]]:
 
 
 def _is_sequential(values: Sequence[bytes]) -> bool:
-    """Whether no value comes again after another one."""
+    """Whether equal values are next to each other, without another value in between."""
     runs = [value for value, _ in groupby(values)]
     return len(set(runs)) == len(runs)
 

@@ -25,7 +25,9 @@ _MAX_ITERATIONS = 1000
 
 
 def separate_iterations(usage: Usage) -> list[tuple[str, Usage]]:
-    """The usage of each iteration beside the counts, and its model if it is another one."""
+    """The model and usage of each iteration that the counts do not include.
+
+    The model is empty if it is that of the response."""
     rows = usage.native.get(ITERATIONS)
     iterations: list[tuple[str, Usage]] = []
     for row in rows[:_MAX_ITERATIONS] if isinstance(rows, list) else ():
@@ -38,7 +40,7 @@ def separate_iterations(usage: Usage) -> list[tuple[str, Usage]]:
 
 
 def iterations_cost(usage: Usage, model: Model, price: Price) -> Decimal:
-    """What the iterations beside the counts cost; at `price` if their model has no price."""
+    """The cost of these iterations; at `price` if their model has no price."""
     total = Decimal(0)
     for name, iteration_usage in separate_iterations(usage):
         list_price = price_for(model.provider.preset, name) if name else price

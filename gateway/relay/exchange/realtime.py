@@ -182,7 +182,7 @@ class SessionUsage:
         self.known_cost_usd += usd or 0
 
     def total(self) -> PassthroughUsage:
-        """Everything so far, for the log record.
+        """The usage and cost of the session up to now, for the log record.
 
         If only a part of the cost is known, that is the cost, and its source says so: otherwise
         an unknown transcription model would hide the session from budgets.

@@ -127,13 +127,13 @@ class RedisClient:
         return [*replies[0], replies[-1]] if cache_key else replies[0]
 
     async def get(self, key: str) -> bytes | None:
-        """A cached response, in a round trip of its own."""
+        """Read a cached response, in a separate round trip."""
         async with self._with_timeout():
             blob: Any = await self.redis.get(PREFIX + CACHE_PREFIX + key)
         return bytes(blob) if blob is not None else None
 
     async def put(self, key: str, blob: bytes, ttl_ms: int) -> None:
-        """Store a cached response, in a round trip of its own."""
+        """Store a cached response, in a separate round trip."""
         async with self._with_timeout():
             await self.redis.set(PREFIX + CACHE_PREFIX + key, blob, px=ttl_ms)
 

@@ -66,7 +66,7 @@ class Shadows:
             )
 
     async def stop(self) -> None:
-        """Cancel those in progress; their log records are written."""
+        """Cancel the shadow requests in progress; their log records are written."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)

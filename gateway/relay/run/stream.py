@@ -451,7 +451,7 @@ class _StreamRelay:
         return before[: max(ends, default=0)]
 
     def _is_native_failure(self, frame: Frame) -> bool:
-        """Whether the client's API has such a frame, as far as its name and its fields tell."""
+        """Whether a frame has the form of the client's API, by its name and fields."""
         payload = decode_or_none(frame.data)
         if not isinstance(payload, dict):
             return False

@@ -54,7 +54,7 @@ class SlicedConnection(ClientConnection):
     _unparsed = b""
 
     def data_received(self, data: bytes) -> None:
-        """Parse received data, after what waits for its turn."""
+        """Parse received data, after the data that is buffered."""
         if self._unparsed:
             self._unparsed += data
             self.transport.pause_reading()
@@ -68,10 +68,10 @@ class SlicedConnection(ClientConnection):
             if end < len(data) and self.loop.time() > deadline:
                 self._unparsed = data[end:]
                 self.transport.pause_reading()
-                self.loop.call_soon(self._parse_rest)
+                self.loop.call_soon(self._parse_buffered)
                 return
 
-    def _parse_rest(self) -> None:
+    def _parse_buffered(self) -> None:
         data, self._unparsed = self._unparsed, b""
         if data:
             self._parse(data)
@@ -79,7 +79,7 @@ class SlicedConnection(ClientConnection):
             self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Drop what was not parsed."""
+        """Drop the data that was not parsed."""
         self._unparsed = b""
         super().connection_lost(exc)
 
