@@ -170,10 +170,14 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Native(msgspec.Struct, frozen=True, kw_only=True):
-    """A part that only one dialect supports; sent to it unchanged, reported to others."""
+    """A part that only one dialect supports; sent to it unchanged, reported to others.
+
+    `text` is what other dialects are sent for it, if anything.
+    """
 
     dialect: str
     data: dict[str, Any]
+    text: str = ""
     path: str = ""
 
 

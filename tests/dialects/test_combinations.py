@@ -121,7 +121,7 @@ LINES = [
         },
         {"tools": [PLAIN]},
         {
-            ("messages[2].content[0].content[0]", "dropped"),
+            ("messages[2].content[0].content[0]", "approximated"),
             ("tools[0].defer_loading", "dropped"),
             ("tools[1]", "dropped"),
         },

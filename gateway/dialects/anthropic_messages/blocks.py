@@ -413,15 +413,25 @@ def _parse_tool_result(block: Json, path: str, extra: Json) -> ToolResult:
     )
 
 
+def _parse_tool_reference(block: Json, path: str, _extra: Json) -> Native:
+    """A tool that the client's search found; other models read its name."""
+    name = text(block, "tool_name", path)
+    return Native(dialect=NAME, data=block, text=f"Loaded tool: {name}" if name else "", path=path)
+
+
 # Parsers by context. Nesting ends here, which bounds the recursion.
 _DOCUMENT_CONTENT_PARSERS: dict[str, BlockParser] = {"text": _parse_text, "image": _parse_image}
-_TOOL_RESULT_CONTENT_PARSERS: dict[str, BlockParser] = {
+_MEDIA_PARSERS: dict[str, BlockParser] = {
     **_DOCUMENT_CONTENT_PARSERS,
     "document": _parse_document,
     "search_result": _parse_search_result,
 }
+_TOOL_RESULT_CONTENT_PARSERS: dict[str, BlockParser] = {
+    **_MEDIA_PARSERS,
+    "tool_reference": _parse_tool_reference,
+}
 _MESSAGE_CONTENT_PARSERS: dict[str, BlockParser] = {
-    **_TOOL_RESULT_CONTENT_PARSERS,
+    **_MEDIA_PARSERS,
     "thinking": _parse_thinking,
     "redacted_thinking": _parse_redacted_thinking,
     "tool_use": _parse_tool_use,
@@ -660,7 +670,7 @@ def _render_native(context: RenderContext, part: Native) -> list[Json]:
     foreign = part.dialect != NAME or is_foreign(part.data)
     if not foreign:
         return [part.data]
-    if (text := context.code_run_text(part)) is not None:
+    if (text := context.native_text(part)) is not None:
         return render_text(context, text)
     if part.dialect == NAME:
         context.drop(part.path, "a search by another provider: Anthropic accepts only its own")

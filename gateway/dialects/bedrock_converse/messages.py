@@ -294,7 +294,7 @@ def _render_part(context: RenderContext, part: Part) -> list[Json]:
         case Native():
             if part.dialect == NAME:
                 return [part.data]
-            if (text := context.code_run_text(part)) is not None:
+            if (text := context.native_text(part)) is not None:
                 return render_text(context, text)
             context.drop(part.path, "Converse does not support it")
             return []

@@ -171,7 +171,7 @@ def _drop_text_fields(context: RenderContext, part: Text) -> None:
 def _render_native(context: RenderContext, part: Native) -> list[Json]:
     if part.dialect == NAME:
         return [part.data]
-    if (text := context.code_run_text(part)) is not None:
+    if (text := context.native_text(part)) is not None:
         return _render_text(context, text)
     context.drop(part.path, "Cohere Chat does not support it")
     return []
@@ -312,7 +312,7 @@ def _render_tool_result(
     context.drop_cache_marks(result.cache)
     content: list[Json] = []
     image_count = 0
-    for part in result.parts:
+    for part in context.read_natives(result.parts):
         if isinstance(part, Document) and _is_text_document(part):
             content.append({"type": "document", "document": _render_document(context, part)})
         elif isinstance(part, Text):

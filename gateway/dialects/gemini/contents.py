@@ -377,7 +377,7 @@ def _render_native(context: RenderContext, part: Native) -> list[Json]:
         for loss in code_execution.losses_of(part.data):
             context.drop(part.path, f"not sent: {loss}")
         return code_execution.render_gemini_parts(part.data)
-    if (text := context.code_run_text(part)) is not None:
+    if (text := context.native_text(part)) is not None:
         return [{"text": text.text}]
     image = image_generation.render_gemini_part(part.data)
     if image is not None and context.traits.images:
@@ -503,13 +503,14 @@ def _render_function_call(context: RenderContext, call: ToolCall) -> Json:
 def _render_function_response(context: RenderContext, result: ToolResult) -> list[Json]:
     """A result with its media inside if the model accepts them, else after it."""
     context.drop_cache_marks(result.cache)
-    text_parts = [part for part in result.parts if isinstance(part, Text)]
+    parts = context.read_natives(result.parts)
+    text_parts = [part for part in parts if isinstance(part, Text)]
     for part in text_parts:
         context.drop_cache_marks(part.cache)
         if part.citations:
             context.drop(context.part_field(part.path, "citations"), _SOURCES_NOT_SENT)
     texts = [part.text for part in text_parts if part.text]
-    media_parts = [part for part in result.parts if not isinstance(part, Text)]
+    media_parts = [part for part in parts if not isinstance(part, Text)]
     out: Json = {
         "id": result.id,
         "name": context.sent_name("tool" if result.name is None else result.name),

@@ -440,7 +440,7 @@ def _append_part(context: RenderContext, content: _MessageContent, part: Part) -
         case Refusal():
             context.approximate(part.path, "a refusal is sent as text")
             content.texts += [part.text] if part.text else []
-        case Native() if (text := context.code_run_text(part)) is not None:
+        case Native() if (text := context.native_text(part)) is not None:
             content.texts.append(text.text)
         case Native():
             block_type = native_kind(part.data)

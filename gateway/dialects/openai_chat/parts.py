@@ -316,7 +316,7 @@ def _render_native(context: ChatRenderContext, part: Native) -> list[Json]:
     if part.dialect == NAME:
         context.drop(part.path, f"this provider supports only text, not {kind} parts")
         return []
-    if (text := context.code_run_text(part)) is not None:
+    if (text := context.native_text(part)) is not None:
         return [{"type": "text", "text": text.text}]
     context.drop(part.path, f"OpenAI Chat does not support {kind} blocks")
     return []

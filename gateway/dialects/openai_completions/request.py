@@ -26,7 +26,6 @@ from gateway.canon.request import (
 from gateway.canon.traits import Traits
 from gateway.canon.turns import join_cited_texts
 from gateway.dialects.base import RenderedRequest, SplitPlan, Verb
-from gateway.dialects.shared import code_execution
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     boolean,
@@ -220,9 +219,8 @@ def _part_text(context: PromptRenderContext, part: Part) -> str:
                 text for result_part in part.parts if (text := _part_text(context, result_part))
             )
             return f"[{part.name or 'the tool'} gave {inner}]"
-        case Native() if run := code_execution.history_text(part.data):
-            context.approximate(part.path, code_execution.SENT_AS_TEXT)
-            return run
+        case Native() if (text := context.native_text(part)) is not None:
+            return text.text
         case _:
             context.drop(part.path, "a prompt can only contain text")
             return ""

@@ -465,7 +465,7 @@ def _render_assistant_turn(
         if isinstance(part, Native) and not (
             takes_items and part.dialect == NAME and not is_foreign(part.data)
         ):
-            part = context.code_run_text(part) or part
+            part = context.native_text(part) or part
         if isinstance(part, Text | Refusal):
             if message_parts and _message_phase(context, part) != _message_phase(
                 context, message_parts[-1]

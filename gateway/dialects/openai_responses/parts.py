@@ -245,6 +245,8 @@ def render_native(context: ResponsesRenderContext, part: Native) -> list[Json]:
     """A part or item of this dialect, unchanged; parts of other dialects are reported."""
     if part.dialect == NAME:
         return [part.data]
+    if (text := context.native_text(part)) is not None:
+        return [_render_text_part(text.text)]
     kind = native_kind(part.data)
     context.drop(part.path, f"OpenAI Responses does not support {kind} blocks")
     return []

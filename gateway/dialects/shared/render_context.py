@@ -21,6 +21,7 @@ from gateway.canon.naming import (
 from gateway.canon.request import (
     CacheBreakpoint,
     Native,
+    Part,
     Request,
     Text,
     Tool,
@@ -103,6 +104,26 @@ class ReportingContext:
             self._reported_settings.add(field)
             return field[1:] if is_new else ""
         return f"{path}.{field}" if path and field else ""
+
+    def native_text(self, part: Native) -> Text | None:
+        """A part of another dialect as text: its own, or that of code that a provider ran."""
+        if part.text:
+            self.approximate(part.path, "sent as text")
+            return Text(text=part.text, path=part.path)
+        text = code_execution.history_text(part.data)
+        if not text:
+            return None
+        self.approximate(part.path, code_execution.SENT_AS_TEXT)
+        for loss in code_execution.losses_of(part.data):
+            self.drop(part.path, f"not sent: {loss}")
+        return Text(text=text, path=part.path)
+
+    def read_natives(self, parts: Iterable[Part]) -> list[Part]:
+        """The parts, with those of another dialect as text where they have one."""
+        return [
+            self.native_text(part) or part if isinstance(part, Native) and part.text else part
+            for part in parts
+        ]
 
     def drop_tools(self, reason: str) -> None:
         """Report that no tools are sent: a list of tools once, tools in a message by themselves."""
@@ -392,16 +413,6 @@ class BaseRenderContext(ReportingContext):
         for field, reason in code_execution.tool_losses(tool):
             self.drop(f"{tool.path}.{field}", reason)
         return True
-
-    def code_run_text(self, part: Native) -> Text | None:
-        """The code that another provider ran and its output, as text; None for any other part."""
-        text = code_execution.history_text(part.data)
-        if not text:
-            return None
-        self.approximate(part.path, code_execution.SENT_AS_TEXT)
-        for loss in code_execution.losses_of(part.data):
-            self.drop(part.path, f"not sent: {loss}")
-        return Text(text=text, path=part.path)
 
     def drop_cache_marks(self, cache: CacheBreakpoint | None) -> None:
         """Report, once per request, that cache breakpoints are not sent."""
