@@ -202,14 +202,19 @@ def parse_usage(last_object: Json) -> Usage | None:
     return Usage(input=prompt, output=output, native=native)
 
 
-def render_usage(usage: Usage | None, elapsed_ms: int) -> Json:
-    """The fields of the last object; other durations only if the provider is Ollama and sent them.
+def render_usage(usage: Usage | None, elapsed_ms: int, first_output_ms: int = 0) -> Json:
+    """The fields of the last object: the durations of Ollama, otherwise those that were measured.
 
-    Ollama always sends `total_duration`, in nanoseconds, and clients calculate with it.
+    Ollama always sends `total_duration` and `eval_duration`, in nanoseconds, and clients calculate
+    with them. `first_output_ms` is when the output began, if it was streamed.
     """
     total: Json = {"total_duration": elapsed_ms * 1_000_000} if elapsed_ms else {}
     if usage is None:
         return total
+    if elapsed_ms and usage.output:
+        total["eval_duration"] = max(elapsed_ms - first_output_ms, 1) * 1_000_000
+    if first_output_ms:
+        total["prompt_eval_duration"] = first_output_ms * 1_000_000
     out: Json = total | {name: usage.native[name] for name in DURATIONS if name in usage.native}
     for name, count in zip(_COUNTS, (usage.prompt_tokens, usage.output), strict=True):
         if count is not None:

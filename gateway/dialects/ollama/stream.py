@@ -226,6 +226,7 @@ class OllamaStreamRenderer:
         self._is_generate = context.endpoint == GENERATE_PATH
         self._hides_reasoning = context.reasoning_display == "none"
         self._elapsed_ms = context.elapsed_ms
+        self._first_output_ms = 0
         self._common_fields: Json = {
             "model": context.model,
             "created_at": format_timestamp(context.created),
@@ -292,6 +293,7 @@ class OllamaStreamRenderer:
 
     def _open_block(self, block: BlockStart) -> bytes:
         self._block, self._argument_fragments = block, []
+        self._first_output_ms = self._first_output_ms or self._elapsed_ms()
         if block.kind == "native":
             kind = native_kind(block.native)
             self.report.add(dropped_field(f"content.{kind}", "no equivalent in Ollama"))
@@ -321,7 +323,7 @@ class OllamaStreamRenderer:
             **({"response": ""} if self._is_generate else {"message": message}),
             "done": True,
             "done_reason": render_done_reason(finish, self.report),
-            **render_usage(self._usage, self._elapsed_ms()),
+            **render_usage(self._usage, self._elapsed_ms(), self._first_output_ms),
         }
         return out + encode(_encode(last_message))
 

@@ -215,7 +215,7 @@ def test_a_generate_response_has_its_own_shape() -> None:
     assert "message" not in rendered_response
 
 
-def test_durations_round_trip_and_those_of_a_model_are_never_invented() -> None:
+def test_durations_round_trip_and_are_absent_if_none_was_measured() -> None:
     usage = parse_lines(line({"content": "x"}), last_line(eval_count=9, eval_duration=77)).usage
     rendered_response, _ = DIALECT.client.render_response(Response(usage=usage), response_context())
     assert rendered_response["eval_duration"] == 77
@@ -236,6 +236,21 @@ def test_the_total_duration_of_other_providers_is_measured() -> None:
     own = Response(usage=Usage(output=1, native={"total_duration": 5}))
     whole, _ = DIALECT.client.render_response(own, response_context(elapsed_ms=elapsed_ms))
     assert whole["total_duration"] == 5
+
+
+def test_the_duration_of_the_output_of_other_providers_is_measured() -> None:
+    """Scripts divide `eval_count` by it for the tokens per second, as Ollama's API page says."""
+    times = iter([100, 250])
+    response = Response(parts=(Text(text="x"), Text(text="y")), usage=Usage(output=3))
+    last = rendered_lines(unfold_response(response), elapsed_ms=lambda: next(times))[-1]
+    assert last["prompt_eval_duration"] == 100_000_000
+    assert last["eval_duration"] == 150_000_000
+    # A whole response does not tell when its output began.
+    whole, _ = DIALECT.client.render_response(response, response_context(elapsed_ms=lambda: 250))
+    assert (whole["eval_duration"], "prompt_eval_duration" in whole) == (250_000_000, False)
+    own = Response(usage=Usage(output=3, native={"eval_duration": 7}))
+    whole, _ = DIALECT.client.render_response(own, response_context(elapsed_ms=lambda: 250))
+    assert whole["eval_duration"] == 7
 
 
 def test_absent_usage_is_not_rendered() -> None:
