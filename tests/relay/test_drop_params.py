@@ -96,6 +96,36 @@ def test_accepted_parameters_are_sent_unchanged(preset: str, model: str, fields:
     assert report == set()
 
 
+@pytest.mark.parametrize("preset", ["openai", "azure_openai", "azure-openai-v1"])
+@pytest.mark.parametrize(
+    ("model", "thinking", "effort"),
+    [
+        ("gpt-5", {"type": "enabled", "budget_tokens": 2000}, "medium"),
+        ("gpt-5.1", {"type": "disabled"}, "none"),
+        ("gpt-4o", {"type": "enabled", "budget_tokens": 2000}, None),
+    ],
+)
+def test_thinking_becomes_the_effort_of_a_model_of_openai(
+    preset: str, model: str, thinking: Json, effort: str | None
+) -> None:
+    """LiteLLM's clients send Anthropic's field in Chat requests; OpenAI rejects it."""
+    request = {"model": "gw", "messages": [HI], "thinking": thinking}
+    assert openai_rules.compatible_refusal(preset, {**request, "model": model}) is not None
+    translation = translate.request("openai_chat", preset, request, VERSION, model)
+    body = translation["body"]
+    assert openai_rules.compatible_refusal(preset, body) is None
+    assert body.get("reasoning_effort") == effort
+    if effort is None:
+        assert "thinking" in {row["field"].partition(".")[0] for row in translation["report"]}
+
+
+@pytest.mark.parametrize(("preset", "model"), [("openai", "glm-5"), ("vllm", "qwen3")])
+def test_thinking_reaches_models_that_may_accept_it(preset: str, model: str) -> None:
+    fields = {"thinking": {"type": "enabled"}}
+    body, report = translate_request(preset, model, fields)
+    assert (body, report) == ({"model": model, "messages": [HI], **fields}, set())
+
+
 def test_metadata_is_sent_to_openai_only_with_store() -> None:
     """OpenAI: "The 'metadata' parameter is only allowed when 'store' is enabled"."""
     metadata = {"metadata": {"trace_id": "t"}}

@@ -27,6 +27,7 @@ from gateway.dialects.shared.server_tools import responses_type
 from gateway.dialects.shared.web_search import NAME as WEB_SEARCH
 from gateway.providers import edits as profile_edits
 from gateway.providers.call_ids import shorten_call_ids
+from gateway.providers.families import OPENAI
 from gateway.providers.parameters import drop_refused
 from gateway.providers.profile import Edit
 from gateway.providers.redact import is_secret_name
@@ -68,6 +69,7 @@ _GATEWAY_MARKERS = (*TOKEN_STARTS, *FOREIGN_CITATIONS)
 _GATEWAY_MARKER_PARTS = (b"dgm", b'"ZGdtMS', b'"encrypted_index"')
 _ANTHROPIC = "anthropic_messages"
 _OLLAMA = "ollama"
+_THINKING = "thinking"
 # Dialect -> another one that the same base URL may serve (`Traits.responses`).
 ALTERNATIVE_DIALECT = {"openai_chat": "openai_responses"}
 # Tools that OpenAI runs in Responses for clients of other APIs, and texts that a body with such a
@@ -363,6 +365,8 @@ def uses_passthrough(call: Call, target: Target, dialect: Dialect) -> bool:
         return False
     if not dialect.translated_fields.isdisjoint(exchange.fields):
         return False
+    if _THINKING in exchange.fields and _has_effort_only(dialect, target):
+        return False
     traits = target.model.traits
     if exchange.framing != exchange.dialect.framing and not (
         exchange.framing == "invoke"
@@ -384,6 +388,16 @@ def uses_passthrough(call: Call, target: Target, dialect: Dialect) -> bool:
         return False
     provider = target.model.provider
     return provider.passthrough and exchange.fields_for(provider.name) is not None
+
+
+def _has_effort_only(dialect: Dialect, target: Target) -> bool:
+    """Whether a model rejects `thinking` in a Chat request: OpenAI's own have `reasoning_effort`.
+
+    LiteLLM's clients send it for every model.
+    """
+    model = target.model
+    is_known = model.provider.preset in OPENAI and "efforts" in model.declared_traits
+    return is_known and dialect.name == _COMPLETION_DIALECTS[1]
 
 
 def _has_tokens(body: bytes) -> bool:
