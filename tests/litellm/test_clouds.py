@@ -371,3 +371,29 @@ def test_azure_accepts_a_token_or_a_client_secret(tmp_path: Path) -> None:
     parsed_config = entries(tmp_path, {**row, "tenant_id": "t"})
     assert parsed_config.routes == {}
     assert "all of them; fast is skipped" in parsed_config.remarks[0]
+
+
+@pytest.mark.parametrize("model_name", ["vertex_ai/*", "*"])
+def test_a_wildcard_of_a_cloud_selects_the_api_by_the_models_name(
+    tmp_path: Path, model_name: str
+) -> None:
+    """LiteLLM selects it for each request."""
+    row = {
+        "model_name": model_name,
+        "model": "vertex_ai/*",
+        "vertex_project": "p",
+        "vertex_location": "us-central1",
+    }
+    parsed_config = entries(tmp_path, row, environ={})
+    presets = {}
+    for name in parsed_config.aliases:
+        (target,) = parsed_config.routes[name].targets
+        provider = parsed_config.providers[parsed_config.names[target.provider]]
+        presets[model_name.replace("*", target.model)] = provider.preset
+        assert name == model_name.replace("*", target.model)
+    prefix = model_name.removesuffix("*")
+    assert presets[f"{prefix}gemini*"] == "vertex"
+    assert presets[f"{prefix}claude*"] == "vertex-anthropic"
+    assert presets[f"{prefix}text-embedding-0*"] == "vertex"
+    assert presets[f"{prefix}*"] == "vertex-openai"
+    assert parsed_config.remarks == []

@@ -20,7 +20,7 @@ PREFIXES: dict[str, Preset] = {
 
 # Vertex AI's models for embeddings, which have Google's own API (`predict`).
 VERTEX_EMBEDDINGS = (
-    "text-embedding-00?",
+    "text-embedding-0*",
     "text-embedding-large-exp-*",
     "text-embedding-preview-*",
     "text-multilingual-embedding-*",
@@ -59,6 +59,12 @@ def presets_for_prefix(prefix: str) -> frozenset[str]:
     if preset is None:
         return frozenset()
     return frozenset({preset.name, *(name for _, name in _PRESETS_BY_MODEL_NAME.get(prefix, ()))})
+
+
+def patterns_of_prefix(prefix: str) -> tuple[str, ...]:
+    """Return the patterns of the names that select another preset than the prefix's others."""
+    patterns = (pattern for pattern, _ in _PRESETS_BY_MODEL_NAME.get(prefix, ()))
+    return tuple(pattern for pattern in patterns if pattern != "*")
 
 
 def match_prefix(prefix: str, name: str) -> PrefixMatch | None:

@@ -34,6 +34,7 @@ from gateway.compat.litellm.config.redis import find_redis_url
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import AliasRow, Config, RouteRow, TargetRow
 from gateway.compat.litellm.config.settings import MAX_RETRIES, read_settings
+from gateway.providers.catalog.litellm_names import patterns_of_prefix
 
 MAX_INCLUDES = 32
 
@@ -213,6 +214,17 @@ class _Parser:
         model_name = name.text(max_length=MAX_NAME).strip()
         if not model_name.isprintable():
             raise name.error("must not contain unprintable characters")
+        self._try_deployment(model_name, name, params, info)
+        # A wildcard stands for several APIs of a cloud, which the names of the models select.
+        prefix, _, text = str(model.value).partition("/") if model is not None else ("", "", "")
+        if text == "*" and model_name.endswith("*"):
+            for pattern in patterns_of_prefix(prefix):
+                pattern_name = f"{model_name.removesuffix('*')}{pattern}"
+                model_params = _with_model(params, f"{prefix}/{pattern}")
+                self._try_deployment(pattern_name, name, model_params, info)
+
+    def _try_deployment(self, model_name: str, name: Node, params: Node, info: Node | None) -> None:
+        """Add one deployment; one that cannot be used is reported."""
         try:
             self._add_deployment(model_name, name, params, info)
         except UnsupportedEntry as reason:
