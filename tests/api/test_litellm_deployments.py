@@ -268,6 +268,21 @@ def test_a_wrong_update_changes_nothing(api: Client, body: Any, text: str) -> No
     assert Provider.objects.count() == 1
 
 
+def test_a_wildcard_of_a_cloud_is_one_deployment_for_each_of_its_apis(api: Client) -> None:
+    params = {"model": "vertex_ai/*", "vertex_project": "p", "vertex_location": "us-central1"}
+    added = post(api, "/model/new", {"model_name": "vertex_ai/*", "litellm_params": params})
+    assert added["model_name"] == "vertex_ai/*"
+    presets = dict(Target.objects.values_list("route__name", "model__provider__preset"))
+    assert presets["vertex_ai/gemini*"] == "vertex"
+    assert presets["vertex_ai/claude*"] == "vertex-anthropic"
+    # Each is a deployment of its own, which a change of another one does not affect.
+    body = {"litellm_params": {"weight": 7}, "model_info": {"id": added["model_id"]}}
+    assert post(api, "/model/update", body)["model_id"] == added["model_id"]
+    assert dict(Target.objects.values_list("route__name", "model__provider__preset")) == presets
+    assert Target.objects.count() == len(presets)
+    assert [target.weight for target in Target.objects.filter(weight=7)] == [7]
+
+
 def test_a_wildcard_deployment_has_an_alias(api: Client) -> None:
     params = {"model": "anthropic/*", "api_key": SECRET}
     added = post(api, "/model/new", {"model_name": "claude/*", "litellm_params": params})

@@ -61,6 +61,19 @@ def presets_for_prefix(prefix: str) -> frozenset[str]:
     return frozenset({preset.name, *(name for _, name in _PRESETS_BY_MODEL_NAME.get(prefix, ()))})
 
 
+def prefix_for_preset(name: str) -> str:
+    """Return LiteLLM's first prefix for a preset, or an empty text if it has none."""
+    preset = PRESETS.get(name)
+    if preset is not None and preset.litellm:
+        return preset.litellm[0]
+    prefixes = (
+        prefix
+        for prefix, presets in _PRESETS_BY_MODEL_NAME.items()
+        if any(preset_name == name for _, preset_name in presets)
+    )
+    return next(prefixes, "")
+
+
 def patterns_of_prefix(prefix: str) -> tuple[str, ...]:
     """Return the patterns of the names that select another preset than the prefix's others."""
     patterns = (pattern for pattern, _ in _PRESETS_BY_MODEL_NAME.get(prefix, ()))

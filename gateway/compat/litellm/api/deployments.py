@@ -115,13 +115,15 @@ def _create_deployment(fields: dict[str, Any]) -> HttpResponse:
     for name in sorted(set(fields) - _FIELDS):
         raise RejectedRequest(400, f"{name}: there is no such field", name)
     entry = {name: value for name, value in fields.items() if value is not None}
-    target, notes = _add_entry(entry)
+    (target, *_), notes = _add_entry(entry)
     notes += _note_shared_model(target, entry.get("litellm_params"), entry.get("model_info"))
     return _deployment_response(target, notes)
 
 
-def _add_entry(entry: dict[str, Any]) -> tuple[Target, list[str]]:
-    """Add an entry of `model_list`; return its target, and notes.
+def _add_entry(entry: dict[str, Any]) -> tuple[list[Target], list[str]]:
+    """Add an entry of `model_list`; return its targets, and notes.
+
+    It has several targets only if it is the wildcard of a cloud with several APIs.
 
     Raises RejectedRequest, OwnedElsewhere.
     """
@@ -139,8 +141,8 @@ def _add_entry(entry: dict[str, Any]) -> tuple[Target, list[str]]:
     if not config.routes:
         reasons = "; ".join(map(_without_position, config.remarks))
         raise RejectedRequest(400, reasons or "the model is not supported", "litellm_params")
-    (target, *_), notes = add_deployments(config)
-    return target, [_without_position(note) for note in (*config.remarks, *notes)]
+    targets, notes = add_deployments(config)
+    return targets, [_without_position(note) for note in (*config.remarks, *notes)]
 
 
 def _without_position(note: str) -> str:
@@ -194,7 +196,9 @@ def _update_deployment(fields: dict[str, Any]) -> HttpResponse:
             "litellm_params": {**_params_of(target, changed_params), **changed_params},
             "model_info": info,
         }
-        added_row, notes = _add_entry(entry)
+        (added_row, *targets_of_other_apis), notes = _add_entry(entry)
+        for other_target in targets_of_other_apis:
+            _remove_target(other_target)
         new_provider = added_row.model.provider
         is_secret_sent = changed_params.get("api_key") is None and bool(new_provider.credential)
         recipients = recipient_of(old_provider), recipient_of(new_provider)
@@ -280,12 +284,16 @@ def _params_of(target: Target, changed_params: dict[str, Any]) -> dict[str, Any]
 def _delete_deployment(fields: dict[str, Any]) -> HttpResponse:
     for name in sorted(set(fields) - {"id"}):
         raise RejectedRequest(400, f"{name}: there is no such field", name)
-    target = _find_target(fields.get("id"), "id")
+    _remove_target(_find_target(fields.get("id"), "id"))
+    return reply({"message": f"Model: {fields['id']} deleted successfully"})
+
+
+def _remove_target(target: Target) -> None:
+    """Delete a target; with the last one, its route."""
     route: Route = target.route
     target.delete()
     if not route.targets.exists():
         route.delete()
-    return reply({"message": f"Model: {fields['id']} deleted successfully"})
 
 
 def _find_target(model_id: Any, field: str) -> Target:

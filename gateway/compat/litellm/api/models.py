@@ -20,7 +20,7 @@ from gateway.compat.litellm.api.callers import Caller, KeyHolder, caller_of
 from gateway.compat.litellm.api.failures import RejectedRequest, reply, run_in_transaction
 from gateway.compat.litellm.config.deployment import COSTS
 from gateway.edge.admission import usable_names
-from gateway.providers.catalog import PRESETS
+from gateway.providers.catalog.litellm_names import prefix_for_preset
 from gateway.providers.profile import Price
 from gateway.routing.snapshot import Model, Route, Target
 
@@ -132,8 +132,7 @@ def _routes_of_caller(caller: Caller) -> Iterable[tuple[str, Route]]:
 
 def prefix_of(model: Model) -> str:
     """Return LiteLLM's prefix of a model's provider, or the provider's name if it has none."""
-    preset = PRESETS.get(model.provider.preset)
-    return preset.litellm[0] if preset is not None and preset.litellm else model.provider.name
+    return prefix_for_preset(model.provider.preset) or model.provider.name
 
 
 def entry_of(name: str, target: Target, *, admin: bool) -> dict[str, Any]:
