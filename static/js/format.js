@@ -23,6 +23,9 @@ export function tokens(value) {
   return count(value);
 }
 
+/** A round count of tokens on an axis: `50k` beside `100k`. */
+export const roundTokens = (value) => tokens(value).replace(/\.0(?=[kMG])/, "");
+
 /** Milliseconds, as seconds from 0.1 s on: `24 ms`, `0.71 s`, `3 min 4 s`, `2 h 5 min`. */
 export function ms(value) {
   if (!isKnown(value)) return UNKNOWN;

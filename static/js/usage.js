@@ -1,6 +1,6 @@
 // The usage page: draws charts from the data of its tables.
 import "./filters.js";
-import { tokens, usd } from "./format.js";
+import { roundTokens, usd } from "./format.js";
 
 const HEIGHT = 240;
 const MAX_WIDE_LABELS = 16;
@@ -109,7 +109,7 @@ function draw(plot) {
           grid: { stroke: line, width: 1 },
           ticks: { show: false },
           size: 64,
-          values: (chart, splits) => splits.map(unit === "usd" ? usd : tokens),
+          values: (chart, splits) => splits.map(unit === "usd" ? usd : roundTokens),
         },
       ],
       series: [

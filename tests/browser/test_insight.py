@@ -208,3 +208,13 @@ def test_the_names_of_price_lists_are_seen_to_be_links(
     signed_in.goto("/console/cost/prices")
     decoration = "link => getComputedStyle(link).textDecorationLine"
     assert signed_in.get_by_role("link", name="newer.json").evaluate(decoration) == "underline"
+
+
+def test_the_values_of_an_axis_have_the_same_digits(signed_in: Any) -> None:
+    signed_in.goto("/console/usage")
+    script = """async (values) => {
+        const { roundTokens } = await import("/static/js/format.js");
+        return values.map(roundTokens);
+    }"""
+    axis = signed_in.evaluate(script, [0, 50_000, 100_000, 1_000_000, 1_500_000, 7500])
+    assert axis == ["0", "50k", "100k", "1M", "1.5M", "7,500"]
