@@ -8,7 +8,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from console.evaluate.assertions import parse_assertion
 from console.evaluate.definition import Case, Definition, render_definition
+from console.evaluate.report import result_of
+from console.evaluate.responses import ModelResponse
+from console.evaluate.scores import grade_response
+from console.evaluation_runs import store as runs
 from console.models import Evaluation
 
 
@@ -24,3 +29,29 @@ def test_a_run_without_responses_has_no_cost_yet(admin_client: Client) -> None:
     cell = re.search(r'data-label="Cost">(.*?)</td>', page, re.S)
     assert cell is not None
     assert re.sub(r"<[^>]+>|\s", "", cell.group(1)) == "—"
+
+
+def test_checks_and_roles_have_the_names_of_the_form(admin_client: Client) -> None:
+    assertions = (
+        {"type": "contains", "value": "Paris"},
+        {"type": "not-contains", "value": "Rome"},
+    )
+    definition = Definition(
+        name="e",
+        models=("demo/demo",),
+        messages=({"role": "user", "content": "{{input}}"},),
+        assertions=tuple(parse_assertion(assertion) for assertion in assertions),
+        cases=(Case(variables={"input": "x"}),),
+    )
+    document = render_definition(definition)
+    owner = User.objects.get(username="ada")
+    evaluation = Evaluation.objects.create(owner=owner, name="e", document=document, case_count=1)
+    run = evaluation.runs.create(owner=owner, number=1, document=document, total=1)
+    response = ModelResponse(text="Rome")
+    grade = grade_response(response, definition.assertions, {}, None)
+    result = result_of(0, definition.cases[0], "demo/demo", 0, response, grade)
+    runs.save_results(run.pk, definition.models, [result])
+    page = admin_client.get(reverse("evaluation-run-case", args=[run.uuid, 0])).content.decode()
+    assert "<b>Contains</b> does not contain Paris" in page
+    assert "<b>not Contains</b>" in page
+    assert '<span class="label">User</span>' in page

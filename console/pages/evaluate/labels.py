@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 ASSERTION_LABELS: dict[str, Promise] = {
@@ -24,6 +25,10 @@ ASSERTION_LABELS: dict[str, Promise] = {
     "latency": _("Latency at most, ms"),
     "cost": _("Cost at most, USD"),
     "llm-rubric": _("Rubric (judge model)"),
+}
+# By the type of a check, which is `not-TYPE` for a negated assertion.
+CHECK_LABELS: dict[str, Promise] = ASSERTION_LABELS | {
+    f"not-{name}": format_lazy("{} {}", _("not"), label) for name, label in ASSERTION_LABELS.items()
 }
 FORMAT_LABELS: dict[str, Promise] = {
     "lines": _("One case per line"),

@@ -28,7 +28,7 @@ from console.evaluation_runs import store
 from console.evaluation_runs.runner import claim_runs_soon
 from console.evaluation_runs.store import RunRefused
 from console.models import EvaluationRun
-from console.pages.evaluate.labels import STATUS_LABELS, STATUS_PILLS
+from console.pages.evaluate.labels import CHECK_LABELS, STATUS_LABELS, STATUS_PILLS
 from console.pages.evaluate.results import (
     case_responses,
     case_table,
@@ -143,6 +143,7 @@ def run_case(request: HttpRequest, uuid: UUID, number: int) -> HttpResponse:
         "messages_sent": case_messages(definition, case),
         "models": case_responses(run, definition, number),
         "repeat": definition.repeat,
+        "check_labels": CHECK_LABELS,
     }
     name = "_responses" if request.GET.get("part") else "run_case"
     return render(request, f"console/evaluate/{name}.html", context)
