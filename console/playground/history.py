@@ -56,7 +56,8 @@ def _status_label(row: PlaygroundRun, columns: list[Json]) -> str:
     """Status label of a run; empty if all responses succeeded."""
     if row.ended_at is None:
         return _("Interrupted") if row.interrupted else _("Running")
-    failed_count = sum(column["failed"] for column in columns)
+    # A response without an error can also fail its checks; the page does not call that failed.
+    failed_count = sum(column["runs"] - column["ok"] - column["stopped"] for column in columns)
     stopped = sum(column["stopped"] for column in columns)
     labels = []
     if failed_count:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from console.models import PlaygroundPreset
 from console.playground import history
@@ -96,3 +97,15 @@ def test_system_prompts_are_those_of_active_versions(browser: Client) -> None:
     assert browser.get(f"{PATH}/system-prompts").json() == {
         "prompts": [{"name": "support", "text": "Be kind to {{name}}."}]
     }
+
+
+def test_a_response_that_fails_a_check_has_not_failed(browser: Client, admin_user: User) -> None:
+    """As in the result of the run: "Tool call correct 1 of 3", "Failed 1 of 3"."""
+    run = create_run(admin_user)
+    wrong_arguments = {"model": "a", "runs": 1, "ok": 1, "failed": 1, "stopped": 0}
+    error = {"model": "b", "runs": 1, "ok": 0, "failed": 1, "stopped": 0}
+    run.summary = {"columns": [wrong_arguments, error]}
+    run.ended_at = timezone.now()
+    run.save()
+    [row] = browser.get(f"{PATH}/history").json()["runs"]
+    assert row["status"] == "1 failed"
