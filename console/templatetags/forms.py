@@ -15,6 +15,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from console.suggestions import suggestion_attributes
+from console.templatetags.ui import with_code
 
 register = template.Library()
 
@@ -60,7 +61,7 @@ def error_list(errors: ErrorList | str | Promise | None, element_id: str = "") -
         return ""
     messages = errors if isinstance(errors, ErrorList) else [errors]
     attribute = format_html(' id="{}"', element_id) if element_id else ""
-    items = format_html_join("", "<li>{}</li>", ((message,) for message in messages))
+    items = format_html_join("", "<li>{}</li>", ((with_code(message),) for message in messages))
     return format_html('<ul class="errors"{}>{}</ul>', attribute, items)
 
 

@@ -52,7 +52,7 @@ def test_a_guardrail_is_created_and_shown(admin_client: Client) -> None:
     [
         ("patterns", {"pii": [], "patterns": ""}, "choose a type of personal data"),
         ("patterns", {"patterns": "no colon"}, "a colon and a regular expression in each line"),
-        ("patterns", {"patterns": "x: ("}, "not a regular expression"),
+        ("patterns", {"patterns": "x: ("}, "<code>x</code>: not a regular expression"),
         ("patterns", {"check_requests": ""}, "check requests, responses or both"),
         ("litellm", {"url": ""}, "This field is required."),
         ("litellm", {"url": "ftp://x"}, "must be a URL with http:// or https://"),
