@@ -631,4 +631,9 @@ def test_a_target_fails_only_by_its_own_fault(admin_client: Client) -> None:
 
 
 def test_prices_have_the_format_of_the_list_of_models(admin_client: Client) -> None:
-    assert "$2.00 / $8.00" in admin_client.get(SMART).content.decode()
+    page = admin_client.get(SMART).content.decode()
+    assert "$2.00 / $8.00<small>per 1M tokens</small>" in page
+    models.Model.objects.update(price_input=0, price_output=0)
+    page = admin_client.get(SMART).content.decode()
+    assert "Free" in page
+    assert "per 1M tokens" not in page
