@@ -55,3 +55,20 @@ def test_checks_and_roles_have_the_names_of_the_form(admin_client: Client) -> No
     assert "<b>Contains</b> does not contain Paris" in page
     assert "<b>not Contains</b>" in page
     assert '<span class="label">User</span>' in page
+
+
+def test_a_run_with_only_errors_has_no_cost_and_no_tokens(admin_client: Client) -> None:
+    owner = User.objects.get(username="ada")
+    case = Case(variables={"input": "x"})
+    definition = Definition(name="e", models=("demo/demo",), cases=(case,))
+    document = render_definition(definition)
+    evaluation = Evaluation.objects.create(owner=owner, name="e", document=document, case_count=1)
+    run = evaluation.runs.create(owner=owner, number=1, document=document, total=1)
+    response = ModelResponse(error="HTTP 500")
+    result = result_of(0, case, "demo/demo", 0, response, grade_response(response, (), {}, None))
+    runs.save_results(run.pk, definition.models, [result])
+    page = admin_client.get(reverse("evaluation-run", args=[run.uuid])).content.decode()
+    for label in ("Cost", "Tokens"):
+        cell = re.search(rf'data-label="{label}">(.*?)</td>', page, re.S)
+        assert cell is not None
+        assert re.sub(r"<[^>]+>|\s", "", cell.group(1)) == "—"
