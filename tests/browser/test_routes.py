@@ -83,7 +83,10 @@ def test_a_target_is_dragged_into_another_step_and_saved(signed_in: Any) -> None
     placed = target_names(page)
     assert [sorted(step) for step in placed] == [["demo-b"], ["demo-a", "demo-c"]]
     page.keyboard.press("Control+s")
-    expect(page.locator(".toast")).to_contain_text("saved as version 2")
+    toast, bar = page.locator(".toast"), page.locator("#route-bar")
+    expect(toast).to_contain_text("saved as version 2")
+    box = toast.bounding_box()
+    assert box["y"] + box["height"] <= bar.bounding_box()["y"], "Save stays visible"
     page.reload()
     expect_targets(page, *placed)
 
