@@ -61,7 +61,8 @@ def error_list(errors: ErrorList | str | Promise | None, element_id: str = "") -
         return ""
     messages = errors if isinstance(errors, ErrorList) else [errors]
     attribute = format_html(' id="{}"', element_id) if element_id else ""
-    items = format_html_join("", "<li>{}</li>", ((with_code(message),) for message in messages))
+    rows = ((with_code(str(message)),) for message in messages)
+    items = format_html_join("", "<li>{}</li>", rows)
     return format_html('<ul class="errors"{}>{}</ul>', attribute, items)
 
 
