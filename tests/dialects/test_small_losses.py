@@ -718,3 +718,50 @@ def test_a_file_that_google_stores_is_refused_elsewhere(
         translate.request("gemini", target, body, {}, "gpt-4.1")
     assert refused.value.error.kind == "unsupported_param"
     assert refused.value.error.param == "contents[0].parts[1]"
+
+
+# --- cache breakpoints where LiteLLM reads them -------------------------------------------
+
+MARK = {"cache_control": {"type": "ephemeral"}}
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+RESULT = {"role": "tool", "tool_call_id": "c", "content": "r"}
+FUNCTION = {"name": "f", "parameters": {}}
+SEEN_IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+QUESTION = {"role": "user", "content": "q"}
+ASSISTANT = {"role": "assistant", "content": None}
+TOOL_USE = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+
+
+@each(
+    ("fields", "marked"),
+    [
+        (
+            {"tools": [{"type": "function", "function": {**FUNCTION, **MARK}}]},
+            {"name": "f", "input_schema": {"type": "object", "properties": {}}},
+        ),
+        (
+            {"messages": [QUESTION, {**ASSISTANT, "tool_calls": [{**CALL, **MARK}]}, RESULT]},
+            TOOL_USE,
+        ),
+        (
+            {"messages": [QUESTION, {**ASSISTANT, "tool_calls": [CALL], **MARK}, RESULT]},
+            TOOL_USE,
+        ),
+        (
+            {"messages": [{"role": "user", "content": [SEEN_IMAGE], **MARK}]},
+            {
+                "type": "image",
+                "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="},
+            },
+        ),
+    ],
+    ids=["function", "call", "message with calls", "message with an image"],
+)
+def test_a_cache_breakpoint_of_a_chat_client_reaches_claude(
+    fields: dict[str, Any], marked: dict[str, Any]
+) -> None:
+    body = {"model": "m", "messages": [QUESTION], **fields}
+    translation = translate.request("openai_chat", "anthropic", body, {}, "claude-sonnet-5")
+    sent = json.dumps([translation["body"]["messages"], translation["body"].get("tools")])
+    assert json.dumps({**marked, **MARK}) in sent
+    assert [row["field"] for row in translation["report"] if "cache" in row["field"]] == []

@@ -27,7 +27,7 @@ _PARTS = Kinds(
     },
 )
 _CALL: Known = {
-    **named("id", "type", "index", "extra_content"),
+    **named("id", "type", "index", "extra_content", "cache_control"),
     "function": named("name", "arguments"),
     "custom": named("name", "input"),
 }

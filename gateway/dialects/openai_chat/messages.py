@@ -10,7 +10,18 @@ from msgspec.structs import replace
 
 from gateway.canon.errors import invalid
 from gateway.canon.json_values import list_or_empty
-from gateway.canon.request import Native, Part, Reasoning, Refusal, Text, ToolCall, ToolResult, Turn
+from gateway.canon.request import (
+    Document,
+    Image,
+    Native,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
 from gateway.canon.turns import join_cited_texts, pair_tool_results
 from gateway.dialects.openai_chat.context import ChatRenderContext, parse_cache_breakpoint
 from gateway.dialects.openai_chat.parts import (
@@ -175,6 +186,8 @@ def _parse_assistant_message(conversation: Conversation, message: Json, path: st
     if (legacy := parse_function_call(message, path)) is not None:
         calls.append(legacy)
         conversation.function_call_ids[legacy.name] = legacy.id
+    if calls and "cache_control" in message and message.get("content") is None:
+        calls[-1] = replace(calls[-1], cache=parse_cache_breakpoint(message))
     for call in calls:
         conversation.tool_calls[call.id] = call
     parts += calls
@@ -219,7 +232,7 @@ def _add_result(conversation: Conversation, result: ToolResult, path: str) -> No
 def _parse_content_with_cache(message: Json, path: str) -> tuple[Part, ...]:
     """The parts of the content; the message's cache breakpoint moves to the last part."""
     parts = parse_content(message, path)
-    if "cache_control" in message and parts and isinstance(parts[-1], Text):
+    if "cache_control" in message and parts and isinstance(parts[-1], Text | Image | Document):
         return (*parts[:-1], replace(parts[-1], cache=parse_cache_breakpoint(message)))
     return parts
 

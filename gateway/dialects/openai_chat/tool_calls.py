@@ -66,6 +66,7 @@ def _parse_call(call: Json, path: str) -> ToolCall:
         arguments=arguments,
         raw_arguments=raw_text,
         signature=parse_signature(call),
+        cache=parse_cache_breakpoint(call) if "cache_control" in call else None,
         path=path,
     )
 

@@ -70,7 +70,8 @@ def uses_functions(context: ResponseContext) -> bool:
 
 # OpenAI's field for web search.
 _SEARCH_OPTIONS = "web_search_options"
-_FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "strict"})
+# LiteLLM reads `cache_control` in both objects.
+_FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "strict", "cache_control"})
 _TOOL_FIELDS = frozenset({"type", "function", "cache_control", "defer_loading"})
 
 
@@ -130,7 +131,7 @@ def _parse_function(tool: Json, function: Json, function_path: str, path: str) -
         schema=mapping(function, "parameters", function_path),
         strict=boolean(function, "strict", function_path),
         defer=bool(boolean(tool, "defer_loading", path)),
-        cache=parse_cache_breakpoint(tool),
+        cache=parse_cache_breakpoint(tool) or parse_cache_breakpoint(function),
         dialect=NAME if extra else "",
         extra=extra,
         path=path,
