@@ -94,6 +94,11 @@ def sniff_bytes(head: bytes) -> str | None:
     return next((media for magic, media in _MAGIC_BYTES if head.startswith(magic)), None)
 
 
+def guess_type_by_name(name: str) -> str | None:
+    """The media type of a file's extension; None if it has none or an unknown one."""
+    return mimetypes.guess_type(name)[0]
+
+
 def guess_file_type(data: str, declared_type: str | None, file_name: str | None) -> str:
     """The media type of a file: as declared, by its bytes, by its name, else that of a PDF."""
     if declared_type is not None and declared_type != "application/octet-stream":

@@ -6,9 +6,7 @@ import base64
 import json
 from typing import Any
 
-import pytest
-
-from gateway.canon.errors import Error, GatewayError
+from gateway.canon.errors import Error
 from gateway.canon.events import Event, Failed
 from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import Citation, Text
@@ -18,7 +16,6 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
 from gateway.framing.ndjson import Decoder
 from gateway.framing.sse import Frame
-from gateway.providers.capabilities import traits_for
 from gateway.simulate import translate
 from tests.each import each
 from tests.fakes.templates import mistral_refusal
@@ -652,116 +649,3 @@ def test_the_json_mode_of_a_cohere_client_is_one_that_openai_accepts(target: str
     assert "Answer with JSON." in json.dumps(sent)
     own = translate.request("openai_chat", "mistral", body, {}, TARGETS["mistral"])["body"]
     assert own["messages"] == body["messages"]
-
-
-# --- Claude's effort without thinking ----------------------------------------------------
-
-EFFORT: dict[str, Any] = {"output_config": {"effort": "low"}}
-CONVERSE_BODY: dict[str, Any] = {"messages": [{"role": "user", "content": [{"text": "q"}]}]}
-MESSAGES_BODY: dict[str, Any] = {"max_tokens": 4000, "messages": [{"role": "user", "content": "q"}]}
-OPUS = ("claude-opus-4-6", "us.anthropic.claude-opus-4-6-v1")
-
-
-@each(
-    ("client", "body"),
-    [
-        ("anthropic_messages", MESSAGES_BODY | EFFORT),
-        ("bedrock_converse", CONVERSE_BODY | {"outputConfig": {"effort": "low"}}),
-        ("bedrock_converse", CONVERSE_BODY | {"additionalModelRequestFields": EFFORT}),
-    ],
-)
-def test_an_effort_does_not_turn_claudes_thinking_on(client: str, body: dict[str, Any]) -> None:
-    """It is for the whole response, with or without thinking, which the request leaves off."""
-    anthropic, bedrock = (
-        translate.request(client, target, {"model": "m", "vendor_field": 1, **body}, {}, model)
-        for target, model in zip(("anthropic", "bedrock"), OPUS, strict=True)
-    )
-    assert anthropic["body"]["output_config"] == {"effort": "low"}
-    assert "thinking" not in anthropic["body"]
-    sent = {"outputConfig": bedrock["body"].get("outputConfig")}
-    sent |= {"fields": bedrock["body"].get("additionalModelRequestFields")}
-    assert sent in (
-        {"outputConfig": {"effort": "low"}, "fields": None},
-        {"outputConfig": None, "fields": EFFORT},  # passed through
-    )
-
-
-@each("thinking", [{"type": "disabled"}, {"type": "enabled", "budget_tokens": 2000}])
-@each("target", [0, 1])
-def test_an_effort_remains_where_thinking_is_off(target: int, thinking: dict[str, Any]) -> None:
-    tools = {"tools": [{"name": "f", "input_schema": {"type": "object"}}]}
-    body = {"model": "m", **MESSAGES_BODY, **EFFORT, **tools, "thinking": thinking}
-    body |= {"tool_choice": {"type": "any"}, "cache_control": {"type": "ephemeral"}}
-    provider = ("anthropic", "bedrock")[target]
-    request = DIALECTS["anthropic_messages"].client.parse_request(body, {})
-    dialect = ("anthropic_messages", "bedrock_converse")[target]
-    rendered = DIALECTS[dialect].provider.render_request(
-        request, traits_for(provider, OPUS[target])
-    )
-    config = rendered.body.get("output_config") or rendered.body.get("outputConfig")
-    assert config == {"effort": "low"}
-    assert "effort" not in " ".join(item.path for item in rendered.report)
-
-
-GOOGLE_FILE = "https://generativelanguage.googleapis.com/v1beta/files/a"
-
-
-@each("uri", ["gs://bucket/a", GOOGLE_FILE])
-@each("media_type", ["application/pdf", "image/png"])
-@each("target", ["openai", "openai_responses", "mistral", "anthropic", "bedrock_converse"])
-def test_a_file_that_google_stores_is_refused_elsewhere(
-    target: str, media_type: str, uri: str
-) -> None:
-    parts = [{"text": "q"}, {"fileData": {"fileUri": uri, "mimeType": media_type}}]
-    body = {"model": "m", "contents": [{"role": "user", "parts": parts}]}
-    with pytest.raises(GatewayError) as refused:
-        translate.request("gemini", target, body, {}, "gpt-4.1")
-    assert refused.value.error.kind == "unsupported_param"
-    assert refused.value.error.param == "contents[0].parts[1]"
-
-
-# --- cache breakpoints where LiteLLM reads them -------------------------------------------
-
-MARK = {"cache_control": {"type": "ephemeral"}}
-CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-RESULT = {"role": "tool", "tool_call_id": "c", "content": "r"}
-FUNCTION = {"name": "f", "parameters": {}}
-SEEN_IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
-QUESTION = {"role": "user", "content": "q"}
-ASSISTANT = {"role": "assistant", "content": None}
-TOOL_USE = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
-
-
-@each(
-    ("fields", "marked"),
-    [
-        (
-            {"tools": [{"type": "function", "function": {**FUNCTION, **MARK}}]},
-            {"name": "f", "input_schema": {"type": "object", "properties": {}}},
-        ),
-        (
-            {"messages": [QUESTION, {**ASSISTANT, "tool_calls": [{**CALL, **MARK}]}, RESULT]},
-            TOOL_USE,
-        ),
-        (
-            {"messages": [QUESTION, {**ASSISTANT, "tool_calls": [CALL], **MARK}, RESULT]},
-            TOOL_USE,
-        ),
-        (
-            {"messages": [{"role": "user", "content": [SEEN_IMAGE], **MARK}]},
-            {
-                "type": "image",
-                "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="},
-            },
-        ),
-    ],
-    ids=["function", "call", "message with calls", "message with an image"],
-)
-def test_a_cache_breakpoint_of_a_chat_client_reaches_claude(
-    fields: dict[str, Any], marked: dict[str, Any]
-) -> None:
-    body = {"model": "m", "messages": [QUESTION], **fields}
-    translation = translate.request("openai_chat", "anthropic", body, {}, "claude-sonnet-5")
-    sent = json.dumps([translation["body"]["messages"], translation["body"].get("tools")])
-    assert json.dumps({**marked, **MARK}) in sent
-    assert [row["field"] for row in translation["report"] if "cache" in row["field"]] == []

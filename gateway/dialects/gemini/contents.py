@@ -15,7 +15,7 @@ from typing import Any, assert_never
 import msgspec
 
 from gateway.canon.errors import invalid, unsupported
-from gateway.canon.media import decode_text_file, resolve_media_type
+from gateway.canon.media import decode_text_file, guess_type_by_name, resolve_media_type
 from gateway.canon.request import (
     Audio,
     Document,
@@ -304,6 +304,7 @@ _GOOGLE_URL_PREFIXES = (
     "https://www.youtube.com/",
     "https://youtu.be/",
     "https://youtube.com/",
+    "https://generativelanguage.googleapis.com/",
 )
 
 
@@ -452,7 +453,7 @@ def _render_file(
 ) -> Json:
     """A file by its URL. Google opens only its own URLs."""
     if part.file_id is not None:
-        if not context.same_dialect:
+        if not context.same_dialect and not part.file_id.startswith(_GOOGLE_FILE_PREFIXES):
             reason = "the file ID belongs to another provider; send the file's data"
             raise unsupported(part.path, reason)
         return _render_file_data(part.file_id, media_type)
@@ -475,7 +476,9 @@ def needs_bytes(part: Image | Document, traits: Traits) -> bool:
 
 
 def _render_file_data(uri: str, media_type: str | None) -> Json:
+    """A file by its URI; Vertex AI requires its type."""
     out: Json = {"fileUri": uri}
+    media_type = media_type or guess_type_by_name(uri)
     if media_type is not None:
         out["mimeType"] = media_type
     return {"fileData": out}

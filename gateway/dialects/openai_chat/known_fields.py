@@ -14,11 +14,11 @@ _PARTS = Kinds(
     {
         "text": {**named("type", "text"), **_CACHE},
         "refusal": named("type", "refusal"),
-        "image_url": {"type": None, "image_url": named("url", "detail"), **_CACHE},
+        "image_url": {"type": None, "image_url": named("url", "detail", "format"), **_CACHE},
         "input_audio": {"type": None, "input_audio": named("data", "format"), **_CACHE},
         "file": {
             **named("type", "file_id"),
-            "file": named("file_data", "file_id", "filename"),
+            "file": named("file_data", "file_id", "filename", "format"),
             **_CACHE,
         },
         # Mistral's

@@ -46,6 +46,7 @@ from gateway.dialects.shared.fields import (
     web_url,
 )
 from gateway.dialects.shared.fields import wrong_type as _wrong
+from gateway.dialects.shared.render_context import is_foreign_file
 
 # --- media for Mistral ----------------------------------------------------------------------------
 #
@@ -141,15 +142,17 @@ def _parse_text(part: Json, path: str) -> Text:
 def _parse_image(part: Json, path: str) -> Image:
     value = part.get("image_url")
     if type(value) is str:
-        url, detail = value, None
+        url, detail, url_type = value, None, None
     else:
         image = required_mapping(part, "image_url", path)
         url = required_text(image, "url", f"{path}.image_url")
         detail = text(image, "detail", f"{path}.image_url")
+        # LiteLLM's field for the media type.
+        url_type = text(image, "format", f"{path}.image_url")
     cache = parse_cache_breakpoint(part)
     data_url = parse_data_url(url)
     if data_url is None:
-        return Image(url=url, detail=detail, cache=cache, path=path)
+        return Image(url=url, media_type=url_type, detail=detail, cache=cache, path=path)
     declared_type, data = data_url
     media_type = resolve_media_type(data, declared_type, "image/png")
     return Image(data=data, media_type=media_type, detail=detail, cache=cache, path=path)
@@ -168,19 +171,25 @@ def _parse_audio(part: Json, path: str) -> Audio:
     )
 
 
+_URL_PREFIXES = ("https://", "http://", "gs://")
+
+
 def _parse_file(part: Json, path: str) -> Document:
     # Mistral puts the id into the part itself.
     file = part if "file_id" in part else required_mapping(part, "file", path)
     field_path = f"{path}.file"
     data, file_id = text(file, "file_data", field_path), text(file, "file_id", field_path)
     title, cache = text(file, "filename", field_path), parse_cache_breakpoint(part)
-    if file_id is not None:
-        return Document(file_id=file_id, title=title, cache=cache, path=path)
-    if data is None:
+    # LiteLLM's clients also write a URL as the id, and the media type as the format.
+    media_type = text(file, "format", field_path)
+    url = data if file_id is None else file_id
+    if url is None:
         raise invalid(f"{field_path} must contain file_data or file_id", field_path)
-    if data.startswith(("https://", "http://")):
-        return Document(url=data, title=title, cache=cache, path=path)
-    declared_type, data = parse_data_url(data) or (None, join_lines(data))
+    if url.startswith(_URL_PREFIXES):
+        return Document(url=url, media_type=media_type, title=title, cache=cache, path=path)
+    if data is None or file_id is not None:
+        return Document(file_id=file_id, title=title, cache=cache, path=path)
+    declared_type, data = parse_data_url(data) or (media_type, join_lines(data))
     media_type = guess_file_type(data, declared_type, title)
     return Document(data=data, media_type=media_type, title=title, cache=cache, path=path)
 
@@ -354,7 +363,7 @@ def _render_file(context: ChatRenderContext, document: Document) -> Json:
         media_type = document.media_type or sniff_base64(document.data) or "application/pdf"
         name = document.title or default_file_name(media_type)
         return {"filename": name, "file_data": data_url(media_type, document.data)}
-    if document.file_id is not None and not context.is_foreign_file(document.file_id):
+    if document.file_id is not None and not is_foreign_file(context.request, document.file_id):
         file: Json = {"file_id": document.file_id}
         return file if document.title is None else {**file, "filename": document.title}
     if document.file_id is not None:

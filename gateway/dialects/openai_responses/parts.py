@@ -48,6 +48,7 @@ from gateway.dialects.shared.fields import (
     wrong_type,
 )
 from gateway.dialects.shared.openai_cache import parse_openai_breakpoint
+from gateway.dialects.shared.render_context import is_foreign_file
 
 # --- citations ------------------------------------------------------------------------------------
 
@@ -280,7 +281,7 @@ def _render_image(context: ResponsesRenderContext, image: Image) -> Json:
 
 def _checked_file_id(context: ResponsesRenderContext, file_id: str, path: str) -> str:
     """The file id. Raises GatewayError for one of another provider."""
-    if context.is_foreign_file(file_id):
+    if is_foreign_file(context.request, file_id):
         raise unsupported(path, "the file ID belongs to another provider; send the file's data")
     return file_id
 

@@ -52,6 +52,14 @@ def render_media_note(media_name: str, reason: str) -> str:
     return f"[{media_name} omitted: {reason}]"
 
 
+def is_foreign_file(request: Request, file_id: str) -> bool:
+    """Whether a file id of the client's API cannot be one of OpenAI's or Mistral's.
+
+    `version` is set for Anthropic clients only, and only Google's ids have slashes.
+    """
+    return request.version is not None or "/" in file_id
+
+
 class ReportingContext:
     """The request, the traits of its target, and the adaptations reported so far.
 
@@ -356,13 +364,6 @@ class BaseRenderContext(ReportingContext):
         """The error for a last assistant message, which the target cannot continue."""
         reason = f"{self.model} cannot continue an assistant message; end with a user message"
         return unsupported(path, reason)
-
-    def is_foreign_file(self, file_id: str) -> bool:
-        """Whether a file id of the client's API cannot be one of OpenAI's or Mistral's.
-
-        `version` is set for Anthropic clients only, and only Google's ids are URIs.
-        """
-        return self.request.version is not None or "://" in file_id
 
     def media_note(self, path: str, media_name: str, reason: str) -> str:
         """The text that replaces media which the target does not accept; this is reported."""

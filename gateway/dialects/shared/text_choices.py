@@ -12,8 +12,7 @@ def describe_choices(request: Request) -> tuple[Request, Adaptation]:
     """The request with the texts in an instruction instead, and a report of it."""
     choices = request.output.choices
     instruction = Text(
-        text="Answer only with one of these lines, exactly as it is written here:\n"
-        + "\n".join(choices),
+        text="Answer only with one of these lines, unchanged:\n" + "\n".join(choices),
         path=request.client_path("choices"),
     )
     reason = "the API does not restrict a response to given texts: sent as an instruction"
