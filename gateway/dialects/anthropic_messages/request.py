@@ -60,7 +60,7 @@ from gateway.dialects.shared.fields import (
     text,
 )
 from gateway.dialects.shared.known_fields import unread_fields
-from gateway.dialects.shared.render_context import check_supported
+from gateway.dialects.shared.render_context import UNLIMITED_TOP_K, check_supported
 
 # --- a client's request ---------------------------------------------------------------------------
 
@@ -336,10 +336,11 @@ def _render_top_p_with_thinking(context: RenderContext, body: Json, sampling_val
 
 
 def _render_top_k(context: RenderContext, body: Json, top_k: int) -> None:
-    if context.traits.top_k:
+    if context.traits.top_k and top_k >= 0:
         body["top_k"] = top_k
     else:
-        context.drop(context.request.client_path("top_k"), "no equivalent")
+        reason = UNLIMITED_TOP_K if context.traits.top_k else "no equivalent"
+        context.drop(context.request.client_path("top_k"), reason)
 
 
 def _render_stop(context: RenderContext, body: Json) -> None:

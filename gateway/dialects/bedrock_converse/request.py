@@ -26,7 +26,7 @@ from gateway.dialects.bedrock_converse.reasoning import (
     uses_high_effort,
 )
 from gateway.dialects.bedrock_converse.tools import render_tools
-from gateway.dialects.shared.render_context import check_supported
+from gateway.dialects.shared.render_context import UNLIMITED_TOP_K, check_supported
 
 # Sampling fields that Converse does not have.
 _UNSUPPORTED_SAMPLING = (
@@ -122,10 +122,11 @@ def _render_temperature_and_top_p(context: RenderContext, config: Json) -> None:
         return
     if context.traits.top_k and context.traits.nested_top_k:
         _render_nova_top_k(context, sampling_values["top_k"])
-    elif context.traits.top_k:
+    elif context.traits.top_k and sampling_values["top_k"] >= 0:
         context.model_fields["top_k"] = sampling_values["top_k"]
     else:
-        context.drop(request.client_path("top_k"), "no equivalent")
+        reason = UNLIMITED_TOP_K if context.traits.top_k else "no equivalent"
+        context.drop(request.client_path("top_k"), reason)
 
 
 def _render_nova_top_k(context: RenderContext, top_k: int) -> None:
@@ -135,7 +136,7 @@ def _render_nova_top_k(context: RenderContext, top_k: int) -> None:
     """
     path = context.request.client_path("top_k")
     if top_k < 0:
-        context.drop(path, "a negative number, for no limit, is not accepted")
+        context.drop(path, UNLIMITED_TOP_K)
         return
     sent_top_k = min(top_k, _MAX_NOVA_TOP_K)
     if sent_top_k != top_k:

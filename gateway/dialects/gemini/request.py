@@ -63,6 +63,7 @@ from gateway.dialects.shared.fields import (
     text,
 )
 from gateway.dialects.shared.known_fields import unread_fields
+from gateway.dialects.shared.render_context import UNLIMITED_TOP_K
 
 # --- a client's request ---------------------------------------------------------------------------
 #
@@ -361,7 +362,9 @@ def _render_sampling(context: RenderContext, config: Json) -> None:
     }
     for name, key in _SAMPLING_FIELDS.items():
         value = getattr(sampling, name)
-        if value is not None and supported_fields[name]:
+        if name == "top_k" and value is not None and value <= 0 and not context.same_dialect:
+            context.drop(request.client_path(name), UNLIMITED_TOP_K)
+        elif value is not None and supported_fields[name]:
             config[key] = value
         elif value is not None:
             context.drop(request.client_path(name), f"{context.model} does not support it")

@@ -42,6 +42,8 @@ from gateway.dialects.shared.web_search import WebSearch
 ONLY_ALLOWED_SENT = "only the allowed tools are sent; the list changes, so prompt caches miss"
 # The user's message before a conversation that begins with another one.
 PLACEHOLDER_TEXT = "(conversation start)"
+# 0 and negative numbers mean no limit for vLLM, OpenRouter and Ollama.
+UNLIMITED_TOP_K = "a number for no limit is not accepted"
 REPLACED_WITH_NOTE = "replaced with a note"
 # Claude Code's first system block.
 _BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
