@@ -368,12 +368,22 @@ def _render_sampling(context: RenderContext, config: Json) -> None:
             config[key] = value
         elif value is not None:
             context.drop(request.client_path(name), f"{context.model} does not support it")
+    _fit_seed(context, config)
     for name in _UNSUPPORTED_SAMPLING:
         if getattr(sampling, name) not in (None, {}):
             context.drop(request.client_path(name), "no equivalent")
     if stop := context.limit_stop_sequences([text for text in sampling.stop if text]):
         config["stopSequences"] = stop
     _render_candidates_and_logprobs(context, config)
+
+
+def _fit_seed(context: RenderContext, config: Json) -> None:
+    """Reduce a seed to the 32 bits that Google accepts: equal seeds stay equal."""
+    seed = config.get("seed")
+    if seed is not None and not -(2**31) <= seed < 2**31:
+        config["seed"] = seed % 2**31
+        path = context.request.client_path("seed")
+        context.approximate(path, "reduced to 32 bits", before=seed, after=config["seed"])
 
 
 def _render_temperature(context: RenderContext, config: Json) -> None:
