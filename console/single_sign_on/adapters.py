@@ -31,7 +31,11 @@ from console.single_sign_on.claims import (
     username_for,
 )
 from console.single_sign_on.http_session import ProviderSession
-from console.single_sign_on.provider import OidcProvider, check_nonce
+from console.single_sign_on.provider import (
+    OidcProvider,
+    check_authorized_party,
+    check_nonce,
+)
 from gateway.config.oidc import OidcSettings
 from gateway.models import Team
 
@@ -104,7 +108,9 @@ class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         oidc = _oidc_settings()
         try:
             extra_data = sociallogin.account.extra_data
-            check_nonce(extra_data.get("id_token") or {}, sociallogin.state)
+            id_token = extra_data.get("id_token") or {}
+            check_nonce(id_token, sociallogin.state)
+            check_authorized_party(id_token, oidc.client_id)
             claims = merge_claims(extra_data)
             check_domain(claims, oidc)
             role = role_for(claims, oidc)

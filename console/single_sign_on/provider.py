@@ -1,7 +1,8 @@
 """The identity provider of the settings, for allauth.
 
 Each sign-in has a nonce, which its ID token must contain, so that a code or a token of another
-sign-in is of no use (https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation).
+sign-in is of no use; nor is a token that was issued to another client of the provider
+(https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation).
 """
 
 from __future__ import annotations
@@ -45,4 +46,12 @@ def check_nonce(id_token: Claims, state: dict[str, Any]) -> None:
     if not (expected_nonce and isinstance(nonce, str)) or not constant_time_compare(
         expected_nonce, nonce
     ):
+        raise Denied(_("The identity provider returned no ID token of this sign-in."))
+
+
+def check_authorized_party(id_token: Claims, client_id: str) -> None:
+    """Raises Denied if the ID token was issued to another client; allauth checks the audience."""
+    audience = id_token.get("aud")
+    default_party = None if isinstance(audience, list) and len(audience) > 1 else client_id
+    if id_token.get("azp", default_party) != client_id:
         raise Denied(_("The identity provider returned no ID token of this sign-in."))

@@ -250,6 +250,30 @@ def test_an_id_token_of_another_sign_in_is_refused(
     assert not SocialAccount.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        ({"aud": [CLIENT_ID]}, 302),
+        ({"aud": [CLIENT_ID, "other"], "azp": CLIENT_ID}, 302),
+        ({"aud": [CLIENT_ID, "other"]}, 403),
+        ({"aud": [CLIENT_ID, "other"], "azp": "other"}, 403),
+        ({"azp": "other"}, 403),
+    ],
+)
+def test_an_id_token_for_another_client_is_refused(
+    client: Client,
+    provider: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+    claims: dict[str, Any],
+    status: int,
+) -> None:
+    """OpenID Connect Core, 3.1.3.7 (4, 5): `azp` is the client that the token was issued to."""
+    own_claims = provider.id_token_claims
+    monkeypatch.setattr(provider, "id_token_claims", lambda: {**own_claims(), **claims})
+    assert sign_in(client).status_code == status
+    assert SocialAccount.objects.exists() is (status == 302)
+
+
 def test_a_response_without_an_id_token_is_refused(
     client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
