@@ -142,6 +142,8 @@ class Decoder:
 
 
 def _parse_frame(block: bytes) -> Frame | None:
+    if not block:
+        return None
     # `find` is faster than `in`, which first tries to read bytes as an integer.
     if block.startswith(b"data: ") and block.find(b"\n") < 0:
         return Frame("", block[6:])

@@ -419,3 +419,35 @@ async def test_a_connection_refused_before_the_request_is_written_says_why(
     with pytest.raises(httpx.ReadError, match="TLS failed: it requires a client certificate"):
         await connection.wait_head()
     assert not connection.written
+
+
+@pytest.mark.parametrize("chunk_bytes", [1000, 300_000], ids=["small chunks", "large chunks"])
+async def test_a_large_buffer_is_read_in_slices(chunk_bytes: int) -> None:
+    """It may contain 100,000 events; others are served between two slices."""
+    content = bytes(range(256)) * 1200
+    chunks = [content[at : at + chunk_bytes] for at in range(0, len(content), chunk_bytes)]
+    reply = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    reply += b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    transport = Transport()
+    async with server(scripted_server(reply)) as url:
+        request = post(url)
+        body = await transport.exchange("POST", request.url, request.headers, b"{}")
+        await wait_until_async(lambda: body._connection._buffered > 200_000)
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counter = asyncio.create_task(count_turns())
+        parts = [part async for part in body]
+        counter.cancel()
+        body.close()
+        assert b"".join(parts) == content
+        assert max(map(len, parts)) <= 64 * 1024
+        assert turns >= 3
+        # The connection can be reused.
+        assert transport._idle
+        await transport.aclose()

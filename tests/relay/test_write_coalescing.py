@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.relay.upstream.http1 import WriteCoalescer, coalescer_for
+from gateway.relay.upstream.write_coalescing import WriteCoalescer, coalescer_for
 
 
 class RecordingSender:

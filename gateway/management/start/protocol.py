@@ -2,7 +2,7 @@
 
 - uvicorn writes head and body separately, a system call and a packet each (10 us of CPU per
   unary response); here they are collected until the end of the loop iteration
-  (`relay.upstream.http1`).
+  (`relay.upstream.write_coalescing`).
 - uvicorn validates each header by itself (1 us); here they are joined and validated together.
 - uvicorn takes two messages for a complete response and one for each chunk, and waits for an event
   for a body that has arrived; `send_response` and `send_chunk` are one call without a message, and
@@ -40,7 +40,7 @@ from gateway.management.start.connection_deadlines import (
     configured_limits,
     evict_connections,
 )
-from gateway.relay.upstream.http1 import coalescer_for
+from gateway.relay.upstream.write_coalescing import coalescer_for
 
 # Up to this size, the head of a response of known length is buffered until its body follows,
 # and writes are buffered until the end of the loop iteration.

@@ -43,7 +43,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from itertools import chain
 from typing import Protocol
-from weakref import WeakKeyDictionary
 
 import httptools
 import httpx
@@ -52,52 +51,7 @@ from gateway.framing.headers import Header
 from gateway.providers.network import Network
 from gateway.relay.upstream.connect import Connector, Origin
 from gateway.relay.upstream.tls import describe_tls_failure
-
-# --- write coalescing -------------------------------------------------------------------
-# Collects the writes of one iteration of the event loop and sends them at its end.
-# A write to a socket whose reader sleeps wakes the reader, which costs more than the write
-# itself (9 us on a virtual machine); of several writes only the first one wakes it.
-
-
-class Sender(Protocol):
-    """Buffers bytes for a socket."""
-
-    def flush(self) -> None:
-        """Send the bytes, if the socket is still open. Never raises."""
-        ...
-
-
-class WriteCoalescer:
-    """The senders of one loop that have pending bytes."""
-
-    __slots__ = ("_call_soon", "_pending")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._call_soon = loop.call_soon
-        self._pending: list[Sender] = []
-
-    def add(self, sender: Sender) -> None:
-        """Schedule a flush of `sender` for the end of the current loop iteration."""
-        if not self._pending:
-            self._call_soon(self._flush)
-        self._pending.append(sender)
-
-    def _flush(self) -> None:
-        pending, self._pending = self._pending, []
-        for sender in pending:
-            sender.flush()
-
-
-_coalescers: WeakKeyDictionary[asyncio.AbstractEventLoop, WriteCoalescer] = WeakKeyDictionary()
-
-
-def coalescer_for(loop: asyncio.AbstractEventLoop) -> WriteCoalescer:
-    """The coalescer of the loop."""
-    coalescer = _coalescers.get(loop)
-    if coalescer is None:
-        coalescer = _coalescers[loop] = WriteCoalescer(loop)
-    return coalescer
-
+from gateway.relay.upstream.write_coalescing import coalescer_for
 
 if sys.platform == "linux":
     import fcntl
@@ -119,6 +73,8 @@ HIGH_WATER = 256 * 1024
 SMALL_BYTES = 32 * 1024
 # A larger body is written in chunks of this size.
 WRITE_BYTES = 256 * 1024
+# What is read at a time: tiny events in it take 40 ms.
+READ_BYTES = 64 * 1024
 
 CONNECT_S = 10.0
 
@@ -369,6 +325,10 @@ class Connection(asyncio.Protocol):
             if self.complete:
                 return b""
             await self._next_wake()
+        if self._buffered > READ_BYTES:
+            await asyncio.sleep(0)  # serves others between two slices
+            self._buffered -= READ_BYTES
+            return _take_slice(self._chunks)
         chunks = self._chunks
         data = chunks.popleft() if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
@@ -422,6 +382,19 @@ class Connection(asyncio.Protocol):
         """A future that completes with the next `_wake`."""
         self._waiter = waiter = self.loop.create_future()
         return waiter
+
+
+def _take_slice(chunks: deque[bytes]) -> bytes:
+    """Remove and return the first READ_BYTES of the chunks, which have more."""
+    parts, remaining_bytes = [], READ_BYTES
+    while remaining_bytes:
+        chunk = chunks.popleft()
+        if len(chunk) > remaining_bytes:
+            chunks.appendleft(chunk[remaining_bytes:])
+            chunk = chunk[:remaining_bytes]
+        parts.append(chunk)
+        remaining_bytes -= len(chunk)
+    return b"".join(parts)
 
 
 class Body(httpx.AsyncByteStream):
