@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -91,13 +91,17 @@ class _Groq(msgspec.Struct):
     error: Any = None
 
 
+# In one chunk: each takes time in which the gateway serves nobody else.
+_MAX_CHOICES = 10_000
+
+
 class Chunk(msgspec.Struct):
     """A chunk, or a complete response."""
 
     id: Any = None
     model: Any = None
     created: Any = None
-    choices: list[Choice | None] | None = None
+    choices: Annotated[list[Choice | None], msgspec.Meta(max_length=_MAX_CHOICES)] | None = None
     usage: Any = None
     error: Any = None
     x_groq: _Groq | None = None
