@@ -12,6 +12,8 @@ import msgspec
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 # Lines of one event: each takes 0.3 us, also those that are ignored.
 MAX_EVENT_LINES = 100_000
+# Braces and brackets in a large event: each may become an object of hundreds of bytes.
+MAX_EVENT_CONTAINERS = 300_000
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -23,7 +25,7 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class FrameTooLarge(ValueError):
-    """An event has more bytes or lines than the limit."""
+    """An event has more bytes, lines, or objects and lists than the limit."""
 
 
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
@@ -48,7 +50,7 @@ class Decoder:
         self._max_bytes = max_event_bytes
         # Chunks are joined when the event ends: byte-wise input stays linear.
         self._chunks: list[bytes] = []
-        self._size = self._line_ends = 0
+        self._size = self._line_ends = self._containers = 0
         self._after_cr = False
         # The received prefix of a byte order mark; None after the first bytes.
         self._bom_prefix: bytes | None = b""
@@ -107,16 +109,20 @@ class Decoder:
         self._chunks.append(data)
         self._size += len(data)
         self._line_ends += data.count(b"\n")
+        self._containers += data.count(b"{") + data.count(b"[")
         if self._size > self._max_bytes + 1:  # the line end may be half of the empty line
             self._clear()
             raise self._too_large()
         if self._line_ends > MAX_EVENT_LINES:
             self._clear()
             raise _too_many_lines()
+        if self._containers > MAX_EVENT_CONTAINERS:
+            self._clear()
+            raise FrameTooLarge(f"an event of more than {MAX_EVENT_CONTAINERS} objects and lists")
 
     def _clear(self) -> None:
         self._chunks = []
-        self._size = self._line_ends = 0
+        self._size = self._line_ends = self._containers = 0
 
     def _too_large(self) -> FrameTooLarge:
         return FrameTooLarge(f"an event of more than {self._max_bytes} bytes")

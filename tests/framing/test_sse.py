@@ -211,3 +211,14 @@ def test_an_event_of_very_many_lines_is_refused(line: bytes) -> None:
 
 def test_an_event_of_many_lines_is_decoded() -> None:
     assert frames(b"data: x\n" * 10_000 + b"\n") == [Frame("", b"\n".join([b"x"] * 10_000))]
+
+
+@pytest.mark.parametrize("value", [b"{},", b"[],"])
+def test_an_event_of_very_many_objects_is_refused(value: bytes) -> None:
+    """Decoded, they take hundreds of bytes each, and a second in which nobody is served."""
+    decoder = Decoder()
+    decoder.feed(b"data: [")
+    with pytest.raises(FrameTooLarge):
+        for _ in range(40):
+            decoder.feed(value * 10_000)
+    assert not decoder.pending
