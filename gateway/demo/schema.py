@@ -199,10 +199,8 @@ class _ExampleBuilder:
         if text is None:
             label = name.replace("_", " ").strip() or "demo"
             text = f"{label} {_pick_index(name, seed, 9) + 1}"
-        min_length, max_length = (
-            _int_keyword(schema, "minLength", 0),
-            _int_keyword(schema, "maxLength", 10_000),
-        )
+        min_length = _int_keyword(schema, "minLength", 0)
+        max_length = _int_keyword(schema, "maxLength", 10_000)
         return text.ljust(min(min_length, 10_000), "x")[: max(max_length, 0)]
 
 
@@ -234,12 +232,10 @@ def _schema_type(schema: Mapping[str, Any]) -> str:
 def _sample_number(schema: Mapping[str, Any], name: str, seed: int, *, is_integer: bool) -> float:
     step = _float_keyword(schema, "multipleOf") or (1.0 if is_integer else 0.5)
     low, high = _float_keyword(schema, "minimum"), _float_keyword(schema, "maximum")
-    minimum, maximum = (
-        _float_keyword(schema, "exclusiveMinimum"),
-        _float_keyword(schema, "exclusiveMaximum"),
-    )
-    low = minimum + step if minimum is not None else low
-    high = maximum - step if maximum is not None else high
+    above = _float_keyword(schema, "exclusiveMinimum")
+    below = _float_keyword(schema, "exclusiveMaximum")
+    low = above + step if above is not None else low
+    high = below - step if below is not None else high
     value = (_pick_index(name, seed, 9) + 1) * step
     if low is not None and value < low:
         value = -(-low // step) * step

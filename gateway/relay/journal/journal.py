@@ -56,7 +56,6 @@ class JournalCounters(msgspec.Struct):
     rows_refused: int = 0
     replayed: int = 0
     failed_batches: int = 0
-    spilled: int = 0
 
 
 class Chunk:
@@ -207,7 +206,6 @@ class Backlog:
             self.counters.bodies_dropped += 1
         self._open.count += 1
         self._on_disk += 1
-        self.counters.spilled += 1
         self.counters.accepted += 1
         return True
 

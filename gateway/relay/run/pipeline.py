@@ -25,7 +25,6 @@ from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import AttemptState, Call, Client, Deadlines, stop_error
 from gateway.relay.exchange.log_record import Attempt
 from gateway.relay.exchange.request_features import routing_features
-from gateway.relay.exchange.reservation import CACHED
 from gateway.relay.passthrough import request as passthrough_request
 from gateway.relay.passthrough.request import request_body
 from gateway.relay.passthrough.resource_ids import ID_MARKER_END
@@ -134,7 +133,7 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
                 continue
             exchange = call.exchange
         admission = await runtime.limiter.admit(call, route, candidate.target)
-        if admission is CACHED:
+        if admission.is_cached:
             return "cached"
         refusal = admission.refusal
         if refusal is not None and admission.ends_request:
