@@ -42,13 +42,14 @@ _METADATA_FIELDS = {"anthropic_messages": frozenset({"user_id"})}
 # Larger values are not read: they would take long to decode.
 _MAX_FIELD_BYTES = 64 * 1024
 
-_FALLBACKS = "fallbacks"
-_FALLBACKS_BY_KIND = {
+FALLBACKS = "fallbacks"
+# Fallbacks for one kind of error -> the kind.
+KIND_BY_FALLBACK_FIELD = {
     "context_window_fallbacks": "context_length",
     "content_policy_fallbacks": "content_policy",
 }
-# In LiteLLM, fallbacks apply to these errors too, unless there are others for them.
-_ALSO_ON = (*_FALLBACKS_BY_KIND.values(), "not_found")
+# In LiteLLM, other fallbacks apply to these kinds too, unless there are fallbacks for the kind.
+EXTRA_FALLBACK_KINDS = (*KIND_BY_FALLBACK_FIELD.values(), "not_found")
 _MAX_FALLBACKS = 20
 # The dialect has a field of this name, with objects (Anthropic's and OpenRouter's Messages).
 _DIALECTS_WITH_FALLBACKS = frozenset({"anthropic_messages"})
@@ -56,7 +57,7 @@ _RETRIES = "num_retries"
 _MAX_RETRIES = 10
 _TIMEOUTS = ("stream_timeout", "timeout")
 _USED = frozenset(
-    {"tags", _OWN_METADATA, *_SESSION_FIELDS, _FALLBACKS, *_FALLBACKS_BY_KIND}
+    {"tags", _OWN_METADATA, *_SESSION_FIELDS, FALLBACKS, *KIND_BY_FALLBACK_FIELD}
     | {"disable_fallbacks", _RETRIES, *_TIMEOUTS}
 )
 
@@ -169,8 +170,8 @@ def _own_fields(exchange: Exchange) -> dict[str, Any]:
     """The values of LiteLLM's fields in the body, without those that the provider has too."""
     fields = exchange.fields
     taken = {name: _decode_field(fields[name]) for name in sorted(_OWN_FIELDS & fields.keys())}
-    if exchange.dialect.name in _DIALECTS_WITH_FALLBACKS and _has_objects(taken.get(_FALLBACKS)):
-        del taken[_FALLBACKS]
+    if exchange.dialect.name in _DIALECTS_WITH_FALLBACKS and _has_objects(taken.get(FALLBACKS)):
+        del taken[FALLBACKS]
     if "caching" in taken and not isinstance(taken["caching"], bool):  # Volcengine's, an object
         del taken["caching"]
     if _MOCK_RESPONSE in taken and exchange.route is not None and _is_demo(exchange.route):
@@ -237,13 +238,13 @@ def _apply_fallbacks(exchange: Exchange, route: Route, taken: dict[str, Any]) ->
     if taken.get("disable_fallbacks") is True:
         return msgspec.structs.replace(route, fallbacks=(), fallbacks_by_kind={})
     by_kind = dict(route.fallbacks_by_kind)
-    names = _fallback_names(exchange, taken, _FALLBACKS)
+    names = _fallback_names(exchange, taken, FALLBACKS)
     if names:
-        for kind in _ALSO_ON:
+        for kind in EXTRA_FALLBACK_KINDS:
             if by_kind.get(kind, route.fallbacks) == route.fallbacks:
                 by_kind[kind] = names
         route = msgspec.structs.replace(route, fallbacks=names, cache=None)
-    for field, kind in _FALLBACKS_BY_KIND.items():
+    for field, kind in KIND_BY_FALLBACK_FIELD.items():
         if kind_names := _fallback_names(exchange, taken, field):
             by_kind[kind] = kind_names
     if by_kind == route.fallbacks_by_kind:

@@ -11,18 +11,11 @@ from gateway.compat.litellm.config.model_names import find_route
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import Config, RouteRow
+from gateway.relay.run.litellm_fields import EXTRA_FALLBACK_KINDS, KIND_BY_FALLBACK_FIELD
 
 # Names of routes, by the route whose fallbacks they are.
 Fallbacks = dict[str, list[str]]
 
-# LiteLLM's keys of fallbacks for one kind of error -> the kind.
-_KINDS = {
-    "context_window_fallbacks": "context_length",
-    "content_policy_fallbacks": "content_policy",
-}
-# Kinds that other fallbacks do not have here, but in LiteLLM, unless the file has its own
-# fallbacks for the kind.
-_ALSO_IN_LITELLM = (*_KINDS.values(), "not_found")
 # LiteLLM's default of max_fallbacks: after so many, those of a fallback are not tried.
 _CHAIN_LENGTH = 5
 _MAX_FALLBACKS = 100
@@ -42,7 +35,7 @@ def read_fallbacks(config: Config, sections: list[Node], report: Report) -> None
     for route in config.routes.values():
         route.fallbacks = route.fallbacks[:limit]
     by_kind: dict[str, Fallbacks] = {}
-    for key, kind in _KINDS.items():
+    for key, kind in KIND_BY_FALLBACK_FIELD.items():
         for section in sections:
             if (node := section.get(key)) is not None:
                 _read_lists(config, node, by_kind.setdefault(kind, {}), report)
@@ -111,7 +104,7 @@ def _set_fallbacks_by_kind(
     route: RouteRow, by_kind: dict[str, Fallbacks], limit: int | None
 ) -> None:
     names_by_kind: dict[str, Any] = {}
-    for kind in _ALSO_IN_LITELLM:
+    for kind in EXTRA_FALLBACK_KINDS:
         names = _chain(route.name, by_kind[kind]) if kind in by_kind else route.fallbacks
         if names[:limit]:
             names_by_kind[kind] = names[:limit]

@@ -14,9 +14,10 @@ import msgspec
 from gateway.canon.model_names import text_of_wildcard
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.rows import Config, RouteRow, TargetRow
+from gateway.relay.run.litellm_fields import FALLBACKS, KIND_BY_FALLBACK_FIELD
 
 # Keys whose values are lists of `{name: [name, ...]}`.
-FALLBACK_KEYS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
+_FALLBACK_KEYS = (FALLBACKS, *KIND_BY_FALLBACK_FIELD)
 
 
 def find_route(config: Config, name: str) -> RouteRow | None:
@@ -29,7 +30,7 @@ def find_route(config: Config, name: str) -> RouteRow | None:
 
 def add_routes_of_fallbacks(config: Config, section: Node) -> None:
     """Create the routes that the fallbacks of a section need, before settings are applied."""
-    for key in FALLBACK_KEYS:
+    for key in _FALLBACK_KEYS:
         node = section.get(key)
         for item in node.list() if node is not None else ():
             for name, targets in item.items():
