@@ -18,6 +18,7 @@ from gateway.canon.json_values import decode_or_none
 from gateway.models import RequestLog
 from gateway.providers.profile import Price
 from gateway.relay.exchange.log_record import Bodies
+from gateway.routing.pricing import TOKENS_PER_MTOK
 
 Kind = Literal[
     "target",
@@ -41,7 +42,6 @@ _MIN_MISSED_SHARE = 0.1
 # Lifetime of an unused cache entry (Anthropic: 5 minutes, or an hour on request; OpenAI: 5 to
 # 10 minutes; 2026).
 _CACHE_LIFETIME_S = 300
-_TOKENS_PER_MTOK = Decimal(1_000_000)
 
 LoadBodies = Callable[[int], Bodies | None]
 LookUpPrice = Callable[[RequestLog], Price]
@@ -288,4 +288,4 @@ def _extra_cost(row: RequestLog, missed_tokens: int, price: Price) -> Decimal | 
     if price.cache_read is None or any(count and rate is None for count, rate in lines):
         return None
     actual_cost = sum((count * (rate or 0) for count, rate in lines), Decimal(0))
-    return max(Decimal(0), actual_cost - missed_tokens * price.cache_read) / _TOKENS_PER_MTOK
+    return max(Decimal(0), actual_cost - missed_tokens * price.cache_read) / TOKENS_PER_MTOK

@@ -10,7 +10,7 @@ import msgspec
 from gateway.canon.response import Usage
 from gateway.providers.profile import NO_TIER_PRICE, Price
 
-_TOKENS_PER_MTOK = Decimal(1_000_000)
+TOKENS_PER_MTOK = Decimal(1_000_000)
 # Gemini's counts of a response's tokens by modality.
 GEMINI_OUTPUT = "candidatesTokensDetails"
 # Names of the standard service tier; None is a response that names no tier.
@@ -54,7 +54,7 @@ def cost(usage: Usage, price: Price) -> Decimal | None:
         if per_million is None:
             return None
         total += tokens * per_million
-    return total / _TOKENS_PER_MTOK
+    return total / TOKENS_PER_MTOK
 
 
 def tier_price(price: Price, tier: str | None) -> Price:
@@ -132,7 +132,7 @@ def image_surcharge(
         return Decimal(0)
     tokens = min(_gemini_tokens(usage.native, GEMINI_OUTPUT, "IMAGE"), max(usage.output or 0, 0))
     per_million = image_price * price.output / standard_price.output - price.output
-    return tokens * per_million / _TOKENS_PER_MTOK
+    return tokens * per_million / TOKENS_PER_MTOK
 
 
 def _openai_audio_tokens(native: dict[str, Any], *names: str) -> int:

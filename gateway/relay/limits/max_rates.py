@@ -19,7 +19,7 @@ from gateway.providers.unit_prices import unit_price_for
 from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.request_features import estimate_tokens
 from gateway.routing.limits import UNITS, Estimate
-from gateway.routing.pricing import charge_of
+from gateway.routing.pricing import TOKENS_PER_MTOK, charge_of
 from gateway.routing.snapshot import ApiKey, Route, Target
 
 # Maximum output if neither the request nor the model has a limit.
@@ -28,7 +28,6 @@ OUTPUT_TOKENS = 8192
 BYTES_PER_TOKEN = 3
 # A longer body may contain images, whose tokens do not depend on their bytes.
 PARSED_BYTES = 128 * 1024
-_TOKENS_PER_MTOK = 1_000_000
 
 # The first fields of all paths in `Dialect.output_limits`, and those that multiply the output.
 _LIMIT_FIELDS = frozenset(path[0] for d in DIALECTS.values() for path in d.output_limits)
@@ -177,7 +176,7 @@ def _max_units_per_token(
 ) -> int:
     """The highest of the rates with its markup, in units of dollars per token, rounded up."""
     max_rate = max((rate for rate in rates if rate is not None), default=Decimal(0))
-    return -int(-(charge_of(max_rate, *markups) or 0) * UNITS // _TOKENS_PER_MTOK)
+    return -int(-(charge_of(max_rate, *markups) or 0) * UNITS // TOKENS_PER_MTOK)
 
 
 def all_targets(routes: Iterable[Route]) -> tuple[Target, ...]:

@@ -19,6 +19,7 @@ from gateway.dialects import DIALECTS
 from gateway.providers.redact import scrub
 from gateway.relay.upstream.access_tokens import AccessTokens
 from gateway.relay.upstream.client import RequestTemplates, Upstreams
+from gateway.routing.pricing import TOKENS_PER_MTOK
 from gateway.routing.snapshot import Provider
 
 DEADLINE_S = 10.0
@@ -54,12 +55,11 @@ _CONTEXT_WINDOW_FIELDS = (
 # The prefix of Google's model names.
 _COLLECTION = "models/"
 # A field of `pricing` -> the name of the price, and the factor to dollars per million tokens.
-_TOKENS_PER_MTOK = Decimal(1_000_000)
 _PRICES: dict[str, tuple[str, Decimal]] = {
-    "prompt": ("input", _TOKENS_PER_MTOK),
-    "completion": ("output", _TOKENS_PER_MTOK),
-    "input_cache_read": ("cache_read", _TOKENS_PER_MTOK),
-    "input_cache_write": ("cache_write", _TOKENS_PER_MTOK),
+    "prompt": ("input", TOKENS_PER_MTOK),
+    "completion": ("output", TOKENS_PER_MTOK),
+    "input_cache_read": ("cache_read", TOKENS_PER_MTOK),
+    "input_cache_write": ("cache_write", TOKENS_PER_MTOK),
     "input": ("input", Decimal(1)),
     "output": ("output", Decimal(1)),
     "cached_input": ("cache_read", Decimal(1)),

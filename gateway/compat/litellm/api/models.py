@@ -22,11 +22,11 @@ from gateway.compat.litellm.config.deployment import COSTS
 from gateway.edge.admission import usable_names
 from gateway.providers.catalog.litellm_names import prefix_for_preset
 from gateway.providers.profile import Price
+from gateway.routing.pricing import TOKENS_PER_MTOK
 from gateway.routing.snapshot import Model, Route, Target
 
 router = Router(tags=["litellm"])
 
-_TOKENS_PER_MTOK = 1_000_000
 # LiteLLM's names of capabilities.
 _CAPABILITY_CHECKS: dict[str, Callable[[Traits], bool]] = {
     "supports_system_messages": lambda _traits: True,
@@ -168,7 +168,7 @@ def _costs_per_token(price: Price) -> dict[str, float | None]:
 
 def per_token(usd: Decimal | None) -> float | None:
     """Convert US dollars per million tokens to US dollars per token."""
-    return None if usd is None else float(usd / _TOKENS_PER_MTOK)
+    return None if usd is None else float(usd / TOKENS_PER_MTOK)
 
 
 def _supported_params(traits: Traits) -> list[str]:

@@ -29,6 +29,7 @@ from gateway.compat.litellm.config.rows import ModelRow, ProviderRow, TargetRow
 from gateway.dialects import DIALECTS, EMBED_DIALECTS
 from gateway.providers.capabilities import traits_for
 from gateway.providers.prices import price_for
+from gateway.routing.pricing import TOKENS_PER_MTOK
 from gateway.routing.snapshot import Timeouts
 
 WEIGHT_FIELDS = ("weight", "rpm", "tpm")
@@ -60,7 +61,6 @@ MOCK = "demo"
 # The largest value of a price column, in US dollars per million tokens.
 MAX_PRICE = Decimal(10_000_000)
 
-_TOKENS_PER_MTOK = Decimal(1_000_000)
 _PRICE_QUANTUM = Decimal("1e-8")
 # LiteLLM's names of prices, in US dollars per token -> fields of `Price`.
 COSTS = {
@@ -272,7 +272,7 @@ def _read_prices(params: Node, info: Node | None, report: Report) -> dict[str, D
 
 def _price_per_mtok(node: Node) -> Decimal:
     """Convert US dollars per token to US dollars per million tokens, without rounding error."""
-    price = Decimal(str(node.number())) * _TOKENS_PER_MTOK
+    price = Decimal(str(node.number())) * TOKENS_PER_MTOK
     if price > MAX_PRICE:
         raise node.error("is the price of one token in US dollars; this value is too high")
     return price.quantize(_PRICE_QUANTUM)
