@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _COUNTER = "sign_count"
 
 
-class _CheckedCounter:
+class _CounterCheckMixin:
     """Checks the counter after allauth has verified the signature."""
 
     cleaned_data: dict[str, Any]
@@ -49,13 +49,13 @@ class _CheckedCounter:
         return authenticator
 
 
-class LoginForm(_CheckedCounter, forms.LoginWebAuthnForm):  # type: ignore[misc]
+class LoginForm(_CounterCheckMixin, forms.LoginWebAuthnForm):  # type: ignore[misc]
     """Signs in with a passkey alone."""
 
 
-class SecondStepForm(_CheckedCounter, forms.AuthenticateWebAuthnForm):  # type: ignore[misc]
+class SecondStepForm(_CounterCheckMixin, forms.AuthenticateWebAuthnForm):  # type: ignore[misc]
     """Confirms a sign-in by password."""
 
 
-class ConfirmationForm(_CheckedCounter, forms.ReauthenticateWebAuthnForm):  # type: ignore[misc]
+class ConfirmationForm(_CounterCheckMixin, forms.ReauthenticateWebAuthnForm):  # type: ignore[misc]
     """Confirms who a signed-in user is."""

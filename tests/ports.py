@@ -1,4 +1,4 @@
-"""Free ports for servers of tests.
+"""Free ports for servers of tests, and whether a server responds.
 
 A server binds its port later, so no one else may get the port meanwhile: it is below the
 ephemeral range, and in a range of this test process.
@@ -10,7 +10,10 @@ import os
 import random
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+import httpx
 
 _FIRST, _STRETCH = 16_000, 1_000
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -48,3 +51,18 @@ def free_port() -> int:
                 continue
             return port
     raise AssertionError("all ports of this process are taken")
+
+
+def accepts_connections(port: int) -> bool:
+    """Return whether a server listens on this loopback port."""
+    with suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
+
+
+def is_ready(port: int) -> bool:
+    """Return whether the gateway on this loopback port is ready."""
+    with suppress(httpx.TransportError):
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+    return False

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ports import free_port
+from tests.ports import accepts_connections, free_port
 from tests.servers import listening_port
 from tests.waits import wait_until
 
@@ -63,13 +63,6 @@ class Tinyproxy:
             return [line for line in self.log.read_text().splitlines() if "Request" in line]
         return []
 
-    def answers(self) -> bool:
-        """Return whether it accepts connections."""
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            return True
-        return False
-
     def stop(self) -> None:
         """Stop it."""
         self._process.kill()
@@ -83,7 +76,7 @@ def tinyproxy(folder: Path, *, auth: bool = False, refused_host: str = "") -> It
         pytest.skip("tinyproxy is not installed; `apt-get install tinyproxy-bin`")
     server = Tinyproxy(folder, auth=auth, refused_host=refused_host)
     try:
-        wait_until(server.answers)
+        wait_until(lambda: accepts_connections(server.port))
         yield server
     finally:
         server.stop()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.ports import free_port
+from tests.ports import accepts_connections, free_port
 from tests.waits import WAIT_TIMEOUT_S, wait_until
 
 
@@ -35,13 +34,7 @@ class RedisServer:
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_until(self._responses)
-
-    def _responses(self) -> bool:
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            return True
-        return False
+        wait_until(lambda: accepts_connections(self.port))
 
     def stop(self) -> None:
         if self._process is not None:

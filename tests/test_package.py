@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.ports import free_port
+from tests.ports import free_port, is_ready
 from tests.waits import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,7 +103,7 @@ def test_the_installed_package_serves_without_the_repository(
     ) as process:
         try:
             # The first start creates the database: on a busy machine that needs more time.
-            wait_until(lambda: answers(f"http://127.0.0.1:{port}/health/ready"), within_s=120)
+            wait_until(lambda: is_ready(port), within_s=120)
             assert (home / "data/dragoman").is_dir()
             banner = output_until(process, "curl")
             (setup,) = re.findall(r"Console +(\S+)", banner)
@@ -117,13 +117,6 @@ def test_the_installed_package_serves_without_the_repository(
         finally:
             process.terminate()
             process.wait(60)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def output_until(process: subprocess.Popen[str], word: str) -> str:

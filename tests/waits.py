@@ -25,7 +25,7 @@ def wait_until(condition: Callable[[], object], *, within_s: float = WAIT_TIMEOU
 async def wait_until_async(
     condition: Callable[[], object], *, within_s: float = WAIT_TIMEOUT_S
 ) -> None:
-    """Wait like `until`, without blocking the event loop."""
+    """Wait like `wait_until`, without blocking the event loop."""
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"the condition is false after {within_s:g} s"

@@ -12,7 +12,7 @@ from gateway.models.registry import is_single_line
 
 MAX_HOURS = 24 * 365
 # Silences that ended this long ago are deleted.
-KEEP_ENDED = timedelta(days=30)
+ENDED_RETENTION = timedelta(days=30)
 
 
 def create_silence(
@@ -31,7 +31,7 @@ def create_silence(
         if len(text) > 300 or not is_single_line(text):
             raise ValueError(f"{name} must be text of at most 300 characters in one line")
     now = timezone.now()
-    AlertSilence.objects.ended_before(now - KEEP_ENDED).delete()
+    AlertSilence.objects.ended_before(now - ENDED_RETENTION).delete()
     silence: AlertSilence = AlertSilence.objects.create(
         event=event,
         subject=subject,

@@ -17,7 +17,7 @@ from gateway.store import usage
 from gateway.usage_querysets import IMPORTED_PREFIX
 
 Name = tuple[Any, ...]
-_NO_SUMS = [0] * len(UsageHour.SUMS)
+_ZERO_SUMS = [0] * len(UsageHour.SUMS)
 
 
 def imported_provider_prefix(gateway: str) -> str:
@@ -36,7 +36,7 @@ def write_usage(sums: dict[Name, list[int]], key_prefix: str, report: ImportRepo
             for row in rows.values_list(*UsageHour.KEYS, *UsageHour.SUMS)
         }
         differences = {
-            name: list(map(sub, counts, stored_usage.get(name, _NO_SUMS)))
+            name: list(map(sub, counts, stored_usage.get(name, _ZERO_SUMS)))
             for name, counts in sums.items()
         }
         usage.add(

@@ -16,7 +16,7 @@ from console.pages.requests import histogram, log_search, sessions
 
 
 @pytest.fixture(autouse=True)
-def patient_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+def long_search_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Raise the time limit of searches for busy machines."""
     for module in (histogram, log_search, sessions):
         monkeypatch.setattr(module, "BUDGET_S", 30.0)

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.e2e.sites import caddy
-from tests.ports import free_port
+from tests.ports import free_port, is_ready
 from tests.test_package import ROOT, clean_environment
 from tests.waits import wait_until
 
@@ -124,7 +124,7 @@ def gateway(image: Image) -> Iterator[str]:
         )
     try:
         # The first start compiles every module.
-        wait_until(lambda: reachable(f"http://127.0.0.1:{port}/health/ready"), within_s=120)
+        wait_until(lambda: is_ready(port), within_s=120)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -134,13 +134,6 @@ def gateway(image: Image) -> Iterator[str]:
 def arguments(text: str) -> list[str]:
     """Return the arguments of the JSON form of ENTRYPOINT and CMD."""
     return re.findall(r'"((?:[^"\\]|\\.)*)"', text)
-
-
-def reachable(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def gateway_key(image: Image) -> str:

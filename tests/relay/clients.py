@@ -247,7 +247,7 @@ class Gemini(Client):
 class GeminiWithReasoning(Gemini):
     """Gemini with reasoning."""
 
-    name = "gemini-aloud"
+    name = "gemini-reasoning"
     thinking: ClassVar[Json] = {"thinkingBudget": 3000, "includeThoughts": True}
 
 

@@ -238,7 +238,7 @@ EVERY_UPSTREAM = pytest.mark.parametrize("upstream", RETURNED)
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 
 
-_SWITCHING = [c for c in CLIENTS if c.name in {"chat", "messages", "responses", "gemini-aloud"}]
+_SWITCHING = [c for c in CLIENTS if c.name in {"chat", "messages", "responses", "gemini-reasoning"}]
 # A body that passes through is the client's own: what it leaves out is left out.
 _ON_PURPOSE = {
     ("responses-without-reasoning", "openai"),
