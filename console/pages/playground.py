@@ -31,6 +31,7 @@ from console.access import (
     set_required_access,
     sign_in_url,
 )
+from console.client_environment import KEY_VARIABLE
 from console.dialects import CONSOLE_DIALECTS
 from console.models import PlaygroundPreset, PlaygroundRun, Vote
 from console.numbers import number_in
@@ -390,7 +391,7 @@ def _code_response(request: HttpRequest, plan: Plan) -> HttpResponse:
     column = run_store.select_column(plan, request.GET.get("col", ""))
     base = f"{request.scheme}://{request.get_host()}"
     text = code.render_code(lang, base, plan.dialect, column)
-    return json_response({"lang": lang, "code": text, "key": code.KEY_VARIABLE})
+    return json_response({"lang": lang, "code": text, "key": KEY_VARIABLE})
 
 
 @require_http_methods(["GET", "PATCH", "DELETE"])
