@@ -173,7 +173,7 @@ def _request_log_conditions(
     figures: ProcessFigures, thresholds: AlertThresholds
 ) -> Iterator[Condition]:
     if figures.lost_rows:
-        message = f"{figures.lost_rows} rows of the request log were lost since the start."
+        message = f"Rows of the request log lost since the start: {figures.lost_rows}."
         yield Condition(AlertEvent.REQUEST_LOG, "rows lost", message, per_node=True)
     if figures.waiting_rows >= thresholds.waiting_rows:
         message = f"{figures.waiting_rows} rows of the request log wait for the database."
