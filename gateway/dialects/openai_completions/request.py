@@ -219,8 +219,8 @@ def _part_text(context: PromptRenderContext, part: Part) -> str:
                 text for result_part in part.parts if (text := _part_text(context, result_part))
             )
             return f"[{part.name or 'the tool'} gave {inner}]"
-        case Native() if (text := context.native_text(part)) is not None:
-            return text.text
+        case Native() if (native_text := context.native_text(part)) is not None:
+            return native_text.text
         case _:
             context.drop(part.path, "a prompt can only contain text")
             return ""
