@@ -486,14 +486,16 @@ CLIENTS: dict[str, Client] = {
         RESPONSES,
         '`model_providers.NAME={base_url="URL/v1", wire_api="responses", env_key="..."}`',
         "the one `env_key` names",
-        modules=("@openai/codex@^0.169.0",),
+        modules=("@openai/codex@^0.171.0",),
         scenarios=AGENT,
         # gpt-4o refuses the `reasoning` that it always sends.
         upstreams=tuple(name for name in EVERY if name != "chat"),
         names=HOUSE_NAMES,
         shell=("exec_command", "cmd"),
         known_failures={"cohere structured": NO_SCHEMA_BESIDE_TOOLS},
-        notes="Give the route a name that Codex does not know: for known names it sends different tools.",
+        notes="Give the route a name that Codex does not know: for known names it sends different "
+        "tools. With `openai_base_url` instead of a provider of its own, it requests compacted "
+        "conversations, which only OpenAI's models return.",
     ),
     "codex-socket": Client(
         "Codex CLI, WebSocket",
@@ -503,7 +505,7 @@ CLIENTS: dict[str, Client] = {
         "the one `env_key` names",
         variant="socket",
         socket=True,
-        modules=("@openai/codex@^0.169.0",),
+        modules=("@openai/codex@^0.171.0",),
         scenarios=AGENT,
         upstreams=tuple(name for name in EVERY if name != "chat"),
         names=HOUSE_NAMES,
