@@ -32,7 +32,7 @@ ENGINE_MODULES = (
 # It generates the code of the client; 0.11.0 accepts this version alone.
 GENERATOR_MODULES = ("prisma@5.4.2",)
 ENGINE = Path(__file__).parent / "prisma_engine" / "query_engine.cjs"
-_START_S = 120.0
+_START_S = 600.0
 _GENERATE_S = 120.0
 _CALL_S = 60.0
 _CONFIG = """
