@@ -52,7 +52,7 @@ def test_checks_and_roles_have_the_names_of_the_form(admin_client: Client) -> No
     result = result_of(0, definition.cases[0], "demo/demo", 0, response, grade)
     runs.save_results(run.pk, definition.models, [result])
     page = admin_client.get(reverse("evaluation-run-case", args=[run.uuid, 0])).content.decode()
-    assert "<b>Contains</b> does not contain Paris" in page
+    assert "<b>Contains</b>: does not contain Paris" in page
     assert "<b>not Contains</b>" in page
     assert '<span class="label">User</span>' in page
 
