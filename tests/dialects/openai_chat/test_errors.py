@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from gateway.canon.errors import KINDS, Error
+from gateway.canon.events import Failed
 from gateway.dialects.openai_chat import DIALECT
 from gateway.dialects.shared.openai_errors import is_error
+from tests.dialects.openai_chat.make import events
 
 
 def parse(status: int, body: Any, **headers: str) -> Error:
@@ -528,3 +530,10 @@ def test_gateway_errors_round_trip(kind: str):
         same = "upstream_error"
     assert error.kind == same
     assert error.retryable == KINDS[kind].retryable
+
+
+def test_a_chunk_of_very_many_choices_fails_the_stream() -> None:
+    """Each takes time in which the gateway serves nobody else."""
+    last = events({"choices": [{}] * 10_001})[-1]
+    assert isinstance(last, Failed)
+    assert last.error.kind == "upstream_error"
