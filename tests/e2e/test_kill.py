@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,6 +132,24 @@ def test_a_killed_worker_is_replaced_without_losing_log_rows(
         wait_until(lambda: line in gateway.output)
         missing_ids = missing_log_ids(gateway, answered_ids)
         assert not missing_ids, f"{len(missing_ids)} of {len(answered_ids)} are lost"
+    finally:
+        gateway.kill()
+
+
+@pytest.mark.wide(every=0)
+def test_a_worker_stalled_for_seconds_is_not_replaced(
+    tmp_path: Path, upstreams: tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
+) -> None:
+    """A busy machine takes seconds to import the program, before which no worker answers."""
+    gateway = Gateway(tmp_path, litellm_config(strict_config(*upstreams)), workers=2).start()
+    try:
+        before = gateway.workers()
+        os.kill(before[0], signal.SIGSTOP)
+        time.sleep(8)  # uvicorn kills a worker that does not answer for 5 seconds
+        os.kill(before[0], signal.SIGCONT)
+        time.sleep(1)  # two checks of the supervisor
+        assert gateway.workers() == before
+        assert "a worker process died" not in gateway.output
     finally:
         gateway.kill()
 

@@ -38,6 +38,9 @@ APPLICATION = "gateway.config.asgi:application"
 
 # Ticks of uvicorn's main loop, ten a second, between two looks at the files of the certificate.
 _CERTIFICATE_TICKS = 20
+# A worker that does not answer for this long is replaced. On a busy machine, the import of the
+# program, before which it cannot answer, takes longer than uvicorn's limit of 5 seconds.
+_WORKER_TIMEOUT_S = 30
 
 
 class Certificate:
@@ -114,6 +117,7 @@ def config(
         forwarded_allow_ips=settings.TRUSTED_PROXIES,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=max(1, round(drain_s)),
+        timeout_worker_healthcheck=_WORKER_TIMEOUT_S,
     )
 
 
