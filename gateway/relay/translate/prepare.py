@@ -67,11 +67,13 @@ _searched_bodies = SearchedBodies(offload.contains)
 _GATEWAY_MARKERS = (*TOKEN_STARTS, *FOREIGN_CITATIONS)
 # Each marker contains one of these, for which a body is searched first.
 _GATEWAY_MARKER_PARTS = (b"dgm", b'"ZGdtMS', b'"encrypted_index"')
-_ANTHROPIC = "anthropic_messages"
-_OLLAMA = "ollama"
+# Dialects. A base URL with Chat may also serve Responses and Completions (`Traits.responses`,
+# `Traits.completions`).
+_ANTHROPIC, _OLLAMA = "anthropic_messages", "ollama"
+_CHAT, _RESPONSES, _COMPLETIONS = "openai_chat", "openai_responses", "openai_completions"
 _THINKING = "thinking"
-# Dialect -> another one that the same base URL may serve (`Traits.responses`).
-ALTERNATIVE_DIALECT = {"openai_chat": "openai_responses"}
+# Dialect -> another one that the same base URL may serve.
+ALTERNATIVE_DIALECT = {_CHAT: _RESPONSES}
 # Tools that OpenAI runs in Responses for clients of other APIs, and texts that a body with such a
 # tool contains.
 _BUILT_IN_TOOLS = frozenset({"web_search", "code_interpreter", "mcp"})
@@ -84,9 +86,7 @@ _BUILT_IN_HINTS = (
 _TOOL_FIELDS = frozenset({"tool_choice", "web_search_options"})
 _EMPTY_TOOLS = b"[]"
 # Additional dialect of a provider -> its key in the provider's `paths`.
-_PATH_KEYS = {"openai_responses": "responses", "openai_completions": "completions"}
-# The completions dialect, and the dialect whose base URL may serve it (`Traits.completions`).
-_COMPLETION_DIALECTS = ("openai_completions", "openai_chat")
+_PATH_KEYS = {_RESPONSES: "responses", _COMPLETIONS: "completions"}
 
 
 class PreparedRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -262,17 +262,17 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
         return provider_dialect
     exchange, traits = call.exchange, target.model.traits
     if "fim" in provider.paths and uses_fim(call, target):
-        return DIALECTS[_COMPLETION_DIALECTS[0]]
+        return DIALECTS[_COMPLETIONS]
     continues_prompt = exchange.verb == "generate" and (
         traits.completions == "only"
-        or (traits.completions == "too" and exchange.dialect.name == _COMPLETION_DIALECTS[0])
+        or (traits.completions == "too" and exchange.dialect.name == _COMPLETIONS)
     )
     if (
         continues_prompt
-        and provider_dialect.name == _COMPLETION_DIALECTS[1]
-        and _serves_dialect(call, provider, _COMPLETION_DIALECTS[0])
+        and provider_dialect.name == _CHAT
+        and _serves_dialect(call, provider, _COMPLETIONS)
     ):
-        return DIALECTS[_COMPLETION_DIALECTS[0]]
+        return DIALECTS[_COMPLETIONS]
     other_name = ALTERNATIVE_DIALECT.get(provider_dialect.name)
     if other_name is None:
         return provider_dialect
@@ -315,12 +315,8 @@ def uses_fim(call: Call, target: Target) -> bool:
     """
     exchange = call.exchange
     provider = target.model.provider
-    is_completion = exchange.verb == "generate" and exchange.dialect.name == _COMPLETION_DIALECTS[0]
-    if (
-        not is_completion
-        or "fim" not in provider.paths
-        or provider.dialect != _COMPLETION_DIALECTS[1]
-    ):
+    is_completion = exchange.verb == "generate" and exchange.dialect.name == _COMPLETIONS
+    if not is_completion or "fim" not in provider.paths or provider.dialect != _CHAT:
         return False
     suffix = exchange.fields.get("suffix")
     return suffix is not None and bytes(suffix) not in {b"null", b'""'}
@@ -375,7 +371,7 @@ def uses_passthrough(call: Call, target: Target, dialect: Dialect) -> bool:
         or (exchange.framing == "api_v1" and traits.reasoning_request == "reasoning")
     ):
         return False
-    if traits.built_in_tools and dialect.name == ALTERNATIVE_DIALECT[_COMPLETION_DIALECTS[1]]:
+    if traits.built_in_tools and dialect.name == _RESPONSES:
         return False
     if (
         dialect.name == _ANTHROPIC
@@ -397,7 +393,7 @@ def _has_effort_only(dialect: Dialect, target: Target) -> bool:
     """
     model = target.model
     is_known = model.provider.preset in OPENAI and "efforts" in model.declared_traits
-    return is_known and dialect.name == _COMPLETION_DIALECTS[1]
+    return is_known and dialect.name == _CHAT
 
 
 def _has_tokens(body: bytes) -> bool:
