@@ -49,7 +49,7 @@ export function announce(text) {
   requestAnimationFrame(() => (statusLine.textContent = text));
 }
 
-/** A short message on the page, also announced to screen readers; a permanent one covers nothing. */
+/** A short message, also announced to screen readers. */
 export function notice(text, kind = "", { isPermanent = false } = {}) {
   const box = $("#pg-notice");
   box.replaceChildren(text);
