@@ -121,7 +121,7 @@ class Registry:
         if not self._lock.acquire(timeout=REFRESH_S):
             return
         try:
-            self._load_if_changed()
+            self._load_with_retry()
         except Exception as error:
             log.warning("the registry could not be read after a change: %s", type(error).__name__)
             return
@@ -129,6 +129,16 @@ class Registry:
             self._lock.release()
         if missing_peers := self._peers.notify_change(PEERS_S):
             log.warning("%d processes do not use the new registry yet", missing_peers)
+
+    def _load_with_retry(self) -> None:
+        """Load the registry; once more if the connection of this thread was lost."""
+        start_time = time.monotonic()
+        try:
+            self._load_if_changed()
+        except Exception:
+            if time.monotonic() - start_time > REFRESH_S:  # the database does not respond
+                raise
+            self._load_if_changed()
 
     def _load_if_changed(self) -> None:
         """Load the registry if its version has changed."""

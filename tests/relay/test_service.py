@@ -156,6 +156,32 @@ async def test_a_change_is_in_use_when_refresh_returns(tmp_path: Path) -> None:
     await sibling.close()
 
 
+async def test_a_refresh_replaces_a_connection_that_was_lost(tmp_path: Path) -> None:
+    """The change itself was saved over the connection of another thread."""
+    newest, failures = 1, iter([True])
+
+    def version() -> int:
+        is_poll = threading.current_thread().name != "change"
+        if newest == 2 and (is_poll or next(failures, False)):
+            raise OSError("the server has closed the connection")
+        return newest
+
+    def load() -> Snapshot:
+        return snapshot(version=newest)
+
+    wiring = Wiring(
+        registry=RegistryStore(load_snapshot=load, current_version=version),
+        log=LogStore(write=lambda _: None),
+    )
+    live = Runtime(Config(data_dir=tmp_path, pepper=b"p"), wiring, load())
+    newest = 2
+    change = threading.Thread(target=live.registry.refresh, name="change")
+    change.start()
+    await asyncio.to_thread(change.join)
+    assert live.snapshot.version == 2
+    await live.close()
+
+
 async def test_a_task_that_loses_a_cancellation_is_cancelled_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
