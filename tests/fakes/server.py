@@ -94,6 +94,8 @@ class Server:
         self._ready = threading.Event()
         self._over: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        # Connections whose request is not answered yet, or which are about to be closed.
+        self._busy: set[asyncio.Task[None]] = set()
 
     async def respond(self, request: RecordedRequest, out: ResponseWriter) -> bool:
         """Respond to a request; returning False closes the connection."""
@@ -104,6 +106,11 @@ class Server:
     def url(self) -> str:
         """The base URL, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all requests are answered, and connections that do not stay open are closed."""
+        return not self._busy
 
     def start(self) -> Self:
         """Start listening."""
@@ -149,7 +156,7 @@ class Server:
         assert task is not None
         self._tasks.add(task)
         try:
-            await self._connection(reader, writer)
+            await self._connection(reader, writer, task)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
@@ -157,13 +164,20 @@ class Server:
             writer.close()
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
+            self._busy.discard(task)
 
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connection(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        task: asyncio.Task[None],
+    ) -> None:
         early = b""
         while True:
             recorded_request, early = await _request(reader, early)
             if recorded_request is None:
                 return
+            self._busy.add(task)
             self.requests.append(recorded_request)
             answering = asyncio.ensure_future(
                 self.respond(recorded_request, ResponseWriter(writer))
@@ -183,6 +197,7 @@ class Server:
                 early = await _ended(answering, watching)
             if not keep:
                 return
+            self._busy.discard(task)
 
 
 async def _ended(answering: asyncio.Future[bool], watching: asyncio.Future[bytes]) -> bytes:
