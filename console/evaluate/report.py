@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -120,10 +121,12 @@ def _cell_text(value: Any) -> str:
     return "" if value is None else variable_text(value)
 
 
-def failure_text(content: Content) -> str:
-    """The failed checks with their messages, or the error."""
+def failure_text(content: Content, labels: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """The failed checks with their messages, by the label of their type if there is one."""
     failed_checks = [
-        f"{check.type}: {check.message}" for check in content.checks if not check.passed
+        f"{labels.get(check.type, check.type)}: {check.message}"
+        for check in content.checks
+        if not check.passed
     ]
     return "; ".join(failed_checks)
 

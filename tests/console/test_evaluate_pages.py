@@ -51,6 +51,8 @@ def test_checks_and_roles_have_the_names_of_the_form(admin_client: Client) -> No
     grade = grade_response(response, definition.assertions, {}, None)
     result = result_of(0, definition.cases[0], "demo/demo", 0, response, grade)
     runs.save_results(run.pk, definition.models, [result])
+    run_page = admin_client.get(reverse("evaluation-run", args=[run.uuid])).content.decode()
+    assert "Contains: does not contain Paris" in run_page
     page = admin_client.get(reverse("evaluation-run-case", args=[run.uuid, 0])).content.decode()
     assert "<b>Contains</b>: does not contain Paris" in page
     assert "<b>not Contains</b>" in page

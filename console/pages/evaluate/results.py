@@ -26,6 +26,7 @@ from console.evaluate.steps import Item
 from console.evaluation_runs import store
 from console.models import EvaluationRun
 from console.numbers import number_in
+from console.pages.evaluate.labels import CHECK_LABELS
 
 PAGE_CASES = 50
 FILTERS: dict[str, Promise] = {
@@ -231,7 +232,7 @@ def _result_cell(
     latency = spread(outcome.latency_ms for outcome in outcomes if not outcome.failed)
     reason = text = ""
     if content is not None:
-        reason = content.error or failure_text(content)
+        reason = content.error or failure_text(content, CHECK_LABELS)
         text = content.text or ", ".join(f"{call.name}()" for call in content.calls)
     return {
         "state": state,
