@@ -33,8 +33,7 @@ def render_arguments(call: ToolCall) -> str:
     return msgspec.json.encode(call.arguments).decode()
 
 
-MORE_THAN_AN_OBJECT = "the text after the JSON object is left out"
-
+NOT_AN_OBJECT = "the arguments are not a JSON object"
 _OUTSIDE_STRING = re.compile(r'[{}"]')
 _INSIDE_STRING = re.compile(r'["\\]')
 
@@ -53,6 +52,14 @@ class ObjectFragments:
         self.has_more = False
         self._depth = 0
         self._is_in_string = self._is_escaped = self._has_ended = False
+
+    @property
+    def invalid_reason(self) -> str:
+        """What to report of fragments that together are not a JSON object."""
+        loss = (
+            "the text after the JSON object is left out" if self.has_more else "passed on unchanged"
+        )
+        return f"{NOT_AN_OBJECT}; {loss}"
 
     def add(self, fragment: str) -> str:
         """The fragment up to the end of the object; empty after it."""

@@ -172,12 +172,14 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 class Native(msgspec.Struct, frozen=True, kw_only=True):
     """A part that only one dialect supports; sent to it unchanged, reported to others.
 
-    `text` is what other dialects are sent for it, if anything.
+    `text` is what other dialects are sent for it, if anything. `refusal` is the error instead, if
+    a response without it would be of no use to the client.
     """
 
     dialect: str
     data: dict[str, Any]
     text: str = ""
+    refusal: str = ""
     path: str = ""
 
 

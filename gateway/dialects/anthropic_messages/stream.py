@@ -8,7 +8,7 @@ from typing import Any, assert_never
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated_field
-from gateway.canon.arguments import MORE_THAN_AN_OBJECT, ObjectFragments, parse_arguments
+from gateway.canon.arguments import ObjectFragments, parse_arguments
 from gateway.canon.call_ids import UnusedIds
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import (
@@ -652,9 +652,7 @@ class MessagesStreamRenderer:
                 )
             return self._render_json_delta(_encode(arguments).decode())
         if arguments is None:
-            loss = MORE_THAN_AN_OBJECT if self._arguments.has_more else "passed on unchanged"
-            reason = f"the arguments are not a JSON object; {loss}"
-            self.report.append(approximated_field(path, reason))
+            self.report.append(approximated_field(path, self._arguments.invalid_reason))
         return b""
 
     # --- the end -----------------------------------------------------------------------

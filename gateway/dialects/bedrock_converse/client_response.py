@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated_field, dropped_field
-from gateway.canon.arguments import MORE_THAN_AN_OBJECT, ObjectFragments, parse_arguments
+from gateway.canon.arguments import NOT_AN_OBJECT, ObjectFragments, parse_arguments
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import (
     BlockEnd,
@@ -130,13 +130,12 @@ def dropped_call_signature() -> Adaptation:
 
 
 def _wrap_raw(raw_arguments: str, report: AdaptationReport) -> Json:
-    _report_arguments("shown as `_raw`", report)
+    _report_arguments(f"{NOT_AN_OBJECT}; shown as `_raw`", report)
     return {"_raw": raw_arguments}
 
 
-def _report_arguments(loss: str, report: AdaptationReport) -> None:
+def _report_arguments(reason: str, report: AdaptationReport) -> None:
     """Report arguments that are no JSON object."""
-    reason = f"the arguments are not a JSON object; {loss}"
     report.add(approximated_field("content.toolUse.input", reason))
 
 
@@ -378,8 +377,7 @@ class ConverseStreamRenderer:
         arguments, raw_arguments = parse_arguments("".join(self._fragments))
         if self._fragments[0].lstrip().startswith("{"):
             if arguments is None:
-                loss = MORE_THAN_AN_OBJECT if self._arguments.has_more else "passed on unchanged"
-                _report_arguments(loss, self.report)
+                _report_arguments(self._arguments.invalid_reason, self.report)
             return b""
         if arguments is None:
             arguments = _wrap_raw(raw_arguments or "", self.report)

@@ -51,6 +51,11 @@ from gateway.dialects.shared.web_search import Search, read_call, read_result
 
 WEB_SEARCH_CALL = "web_search_call"
 _CONTENTS_DROPPED = "only the URLs of the result pages are sent"
+# Items that only OpenAI's models can serve: any other response would be billed for nothing.
+_REFUSALS = {
+    "compaction_trigger": "only OpenAI's models compact a conversation for the client; Codex "
+    "summarizes it itself if the gateway is one of its `model_providers`",
+}
 
 
 def render_search_item(search: Search, status: str | None = None) -> Json:
@@ -151,7 +156,9 @@ def _parse_item(conversation: Conversation, item: Any, path: str) -> None:
         kind = "message" if "role" in item else "item_reference"
     reader = _ITEM_PARSERS.get(kind)
     if reader is None or (kind in _TOOL_SEARCH_ITEMS and not is_client_tool_search(item)):
-        conversation.add_assistant_part(Native(dialect=NAME, data=item, path=path), path)
+        refusal = _REFUSALS.get(kind, "")
+        part = Native(dialect=NAME, data=item, refusal=refusal, path=path)
+        conversation.add_assistant_part(part, path)
     else:
         reader(conversation, item, path)
 

@@ -45,12 +45,6 @@ PLACEHOLDER_TEXT = "(conversation start)"
 # 0 and negative numbers mean no limit for vLLM, OpenRouter and Ollama.
 UNLIMITED_TOP_K = "a number for no limit is not accepted"
 REPLACED_WITH_NOTE = "replaced with a note"
-# The item by which a client of Responses requests a compacted conversation.
-_COMPACTION_TRIGGER = "compaction_trigger"
-_NOT_COMPACTED = (
-    "only OpenAI's models compact a conversation for the client; Codex summarizes it itself if the "
-    "gateway is one of its `model_providers`"
-)
 # Claude Code's first system block.
 _BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 
@@ -124,11 +118,10 @@ class ReportingContext:
     def native_text(self, part: Native) -> Text | None:
         """A part of another dialect as text: its own, or that of code that a provider ran.
 
-        Raises GatewayError for a request to compact the conversation: an answer to the
-        conversation would be of no use to the client.
+        Raises GatewayError for a part that has a `refusal`.
         """
-        if part.data.get("type") == _COMPACTION_TRIGGER:
-            raise unsupported(part.path, _NOT_COMPACTED)
+        if part.refusal:
+            raise unsupported(part.path, part.refusal)
         if part.text:
             self.approximate(part.path, "sent as text")
             return Text(text=part.text, path=part.path)

@@ -83,8 +83,7 @@ _BUILT_IN_HINTS = (
     *(b'"file_search"', b'"x_search"'),
 )
 # Fields that `Dialect.fit_passed_tools` changes.
-_TOOL_FIELDS = frozenset({"tool_choice", "web_search_options"})
-_EMPTY_TOOLS = b"[]"
+_TOOL_FIELDS = frozenset({"tools", "tool_choice", "web_search_options"})
 # Additional dialect of a provider -> its key in the provider's `paths`.
 _PATH_KEYS = {_RESPONSES: "responses", _COMPLETIONS: "completions"}
 
@@ -204,9 +203,7 @@ def _fit_passthrough_fields(
     if dialect.inline_files is not None and not model.traits.pdf:
         fields, inlined_files = dialect.inline_files(fields, model.traits)
         report += inlined_files
-    if dialect.fit_passed_tools is not None and (
-        not _TOOL_FIELDS.isdisjoint(fields) or bytes(fields.get("tools", b"")) == _EMPTY_TOOLS
-    ):
+    if dialect.fit_passed_tools is not None and not _TOOL_FIELDS.isdisjoint(fields):
         fields, changed_tools = dialect.fit_passed_tools(fields, model.traits)
         report += changed_tools
     if "tools" in fields:
